@@ -1,0 +1,45 @@
+# Both main commands set up what they need in .venv, from a machine with Python 3.11 or newer,
+# git and make.
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+BIN := .venv/bin
+RUN := PYTHONPATH=tests $(BIN)/python
+
+.PHONY: help demo test check format bench pictures
+
+help:  ## Show what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/ready  ## Scaffold a project, install it, run it, kill it, and see its state survive
+	@$(RUN) -m scripts.demo
+
+test: .venv/ready  ## Run the whole suite
+	$(RUN) -m pytest -n auto --dist worksteal
+
+check: .venv/ready  ## Check format, style, types and documentation
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(RUN) -m pytest -n auto -q tests/test_repository.py
+
+format: .venv/ready  ## Put the code in shape
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/ready  ## Measure speed side by side, and write the tables and plots
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
+	$(RUN) -m benchmarks
+
+pictures: .venv/ready  ## Make the pictures of the README anew
+	$(RUN) -m scripts.pictures
+
+.venv/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and not on the PATH." >&2; exit 1; }
+	@echo "Setting up .venv with $(PYTHON) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev
+	@touch $@
