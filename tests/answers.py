@@ -1,0 +1,77 @@
+"""Which answers are tried: every pair of them, and each kind of project with all and nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from allpairspy import AllPairs
+from support import questions
+
+PROJECT_TYPES: list[str] = list(questions()["project_type"]["choices"].values())
+SWITCHES = [name for name in questions() if name.startswith("include_")]
+
+LONG_NAME = "a-name-as-long-as-a-project-may-have"
+# Values that are hard to render, and the defaults.
+VALUES: dict[str, list[Any]] = {
+    "project_type": PROJECT_TYPES,
+    "project_name": ["sample", "Weather.Station-2", LONG_NAME],
+    "package_name": ["sample", LONG_NAME.replace("-", "_")],
+    "project_description": [
+        'Says "hello" to C:\\new & <everyone>, 100 % #1 *at* once: `a`_b_ 🌦',
+        "It's ${HOME} {: .class} | table",
+        "Plain",
+    ],
+    "author_name": ["", 'Ada "Countess" O\'Lovelace \\ Söhne', "Ada"],
+    "author_email": ["", "ada+code@mail.example.org"],
+    "repository_owner": ["", "ada-lovelace"],
+    "license": list(questions()["license"]["choices"].values()),
+    "python_version": questions()["python_version"]["choices"],
+    "layout": list(questions()["layout"]["choices"].values()),
+    **{name: [True, False] for name in SWITCHES},
+}
+# What only a project of its own is asked, and what only an existing one is.
+NOT_ASKED = {
+    "modules_only": {
+        "project_name",
+        "project_description",
+        "author_name",
+        "author_email",
+        "repository_owner",
+        "license",
+        "python_version",
+        "include_agents_md",
+        "include_github_actions",
+        "include_pre_commit",
+    },
+    "cli_tool": {"layout"},
+    "library": {"layout"},
+}
+
+
+def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the answers to questions that this type of project is asked."""
+    return {
+        name: value
+        for name, value in answers.items()
+        if name not in NOT_ASKED[answers["project_type"]]
+    }
+
+
+def pairwise() -> list[dict[str, Any]]:
+    """Return sets of answers in which every two values of two questions meet."""
+    return [asked(dict(zip(VALUES, case, strict=True))) for case in AllPairs(list(VALUES.values()))]
+
+
+def everything(project_type: str, **more: Any) -> dict[str, Any]:
+    """Return the answers that switch everything on."""
+    return asked({"project_type": project_type, **dict.fromkeys(SWITCHES, True), **more})
+
+
+def nothing(project_type: str, **more: Any) -> dict[str, Any]:
+    """Return the answers that switch everything off."""
+    return asked({"project_type": project_type, **dict.fromkeys(SWITCHES, False), **more})
+
+
+def label(answers: Mapping[str, Any]) -> str:
+    """Name a set of answers in a test's id."""
+    on = [name.removeprefix("include_") for name in SWITCHES if answers.get(name)]
+    return f"{answers['project_type']}-{'+'.join(on) or 'nothing'}"

@@ -1,0 +1,112 @@
+"""What must hold for every file of every emitted project; each finding is one sentence."""
+
+import ast
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# Words that betray a feature which was not chosen. Tools' own ignore lists may name anything.
+BETRAYALS = {
+    "include_persistence_helpers": r"persist(?!-credentials)|StatefulObject|_state\b|state.file|remember|platformdirs",
+    "include_docs": r"mkdocs|user-docs|make (docs|serve)|test_guides",
+    "include_agents_md": r"AGENTS|agent\b",
+    "include_github_actions": r"\.github/|workflow|trusted publish|dependabot",
+    "include_pre_commit": r"pre-commit",
+}
+TYPE_BETRAYALS = {
+    "cli_tool": r"typer|cli\.py|digest|exit code|--json",
+    "library": r"format_size|sizes",
+}
+MAY_NAME_ANYTHING = {".gitignore", ".copier-answers.yml", "LICENSE", "CHANGELOG.md"}
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
+QUOTED_PATH = re.compile(r"`((?:src|tests|user-docs|\.github)/[\w./-]+)`")
+
+
+def find_faults(project: Path, answers: Mapping[str, Any]) -> list[str]:
+    """Return everything that a new owner of this project would have to clean up."""
+    faults: list[str] = []
+    for path in sorted(path for path in project.rglob("*") if path.is_file()):
+        name = path.relative_to(project).as_posix()
+        if name.startswith(".git/"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        for check in (_find_blank_faults, _find_leftovers, _find_syntax_faults):
+            faults += (f"{name}: {fault}" for fault in check(path, text))
+        if path.suffix == ".md":
+            faults += (f"{name}: {fault}" for fault in _find_dead_paths(project, path, text))
+        if name not in MAY_NAME_ANYTHING:
+            faults += (f"{name}: {fault}" for fault in _find_betrayals(text, answers))
+    return faults
+
+
+def _find_blank_faults(path: Path, text: str) -> Iterator[str]:
+    if not text.strip():
+        yield "is empty"
+    if text.startswith("\n"):
+        yield "begins with a blank line"
+    if not text.endswith("\n") or text.endswith("\n\n"):
+        yield "does not end with exactly one line break"
+    if re.search(r"[ \t]$", text, re.MULTILINE):
+        yield "has white space at the end of a line"
+    doubled = r"\n\n\n\n" if path.suffix == ".py" else r"\n\n\n"
+    prose = re.sub(r"^```python\n.*?^```$", "code", text, flags=re.DOTALL | re.MULTILINE)
+    if path.name != "LICENSE" and re.search(doubled, prose):
+        yield "has doubled blank lines"
+
+
+def _find_leftovers(path: Path, text: str) -> Iterator[str]:
+    without_actions = re.sub(r"\$\{\{ .*? \}\}", "", text) if ".github" in path.parts else text
+    if found := re.search(r"\{\{|\{%|%\}|\{#", without_actions):
+        yield f"has leftover Jinja {found[0]!r}"
+    if found := re.search(r"<>|\(\)(?=[.,\s]*$)|, ,|\[\]\(", text) if path.suffix == ".md" else None:
+        yield f"has stray punctuation {found[0]!r}"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as MkDocs reads it, with names of Python objects."""
+
+
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda _, name, __: name)
+
+
+def load_yaml(text: str) -> Any:
+    """Parse YAML, MkDocs' configuration included."""
+    return yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
+
+
+def _find_syntax_faults(path: Path, text: str) -> Iterator[str]:
+    parsers: dict[str, Any] = {
+        ".py": ast.parse,
+        ".toml": tomllib.loads,
+        ".json": json.loads,
+        ".yml": load_yaml,
+        ".yaml": load_yaml,
+    }
+    try:
+        parsers.get(path.suffix, str)(text)
+    except (SyntaxError, ValueError, yaml.YAMLError) as error:
+        yield f"does not parse: {error}"
+
+
+def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
+    for link in LINK.findall(text):
+        if not (page.parent / link).exists():
+            yield f"links to {link}, which does not exist"
+    for quoted in QUOTED_PATH.findall(text):
+        if not (project / quoted).exists():
+            yield f"names {quoted}, which does not exist"
+
+
+def _find_betrayals(text: str, answers: Mapping[str, Any]) -> Iterator[str]:
+    patterns = [p for name, p in BETRAYALS.items() if answers.get(name) is False]
+    patterns += [p for kind, p in TYPE_BETRAYALS.items() if answers["project_type"] != kind]
+    if answers["project_type"] == "modules_only":
+        patterns.clear()  # nothing but the chosen modules is there
+    for pattern in patterns:
+        if found := re.search(pattern, text, re.IGNORECASE):
+            yield f"mentions {found[0]!r}, which was not chosen"

@@ -1,0 +1,170 @@
+"""Render the template from the work tree, and run commands in what comes out."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# Read once, when copier is imported: no user's git settings may change a result.
+os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
+os.environ.setdefault("GIT_AUTHOR_NAME", "Test")
+os.environ.setdefault("GIT_AUTHOR_EMAIL", "test@example.org")
+os.environ.setdefault("GIT_COMMITTER_NAME", "Test")
+os.environ.setdefault("GIT_COMMITTER_EMAIL", "test@example.org")
+
+import yaml
+from copier import Settings, run_copy
+
+REPOSITORY = Path(__file__).parents[1]
+UV = Path(sys.executable).with_name("uv")
+TEMPLATE_PARTS = ("copier.yml", "includes", "template")
+
+
+def questions() -> dict[str, dict[str, Any]]:
+    """Return the questions of copier.yml by name, computed ones included."""
+    configuration = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
+    return {name: spec for name, spec in configuration.items() if not name.startswith("_")}
+
+
+def copy_template(destination: Path) -> Path:
+    """Copy what Copier needs of the work tree, without git: its state is what counts."""
+    destination.mkdir(parents=True, exist_ok=True)
+    for part in TEMPLATE_PARTS:
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, destination / part, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, destination / part)
+    return destination
+
+
+def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Path:
+    """Render a project with the defaults and these answers, never trusting the template.
+
+    Copier accepts unknown answers in silence; a misspelt one fails here.
+    """
+    unknown = answers.keys() - questions().keys()
+    assert not unknown, f"no such questions: {unknown}"
+    if template == REPOSITORY:
+        template = copy_template(destination.with_name(f"{destination.name}-template"))
+    run_copy(
+        str(template),
+        destination,
+        data=answers,
+        settings=Settings(),
+        defaults=True,
+        overwrite=True,
+        quiet=True,
+    )
+    return destination
+
+
+def run(
+    *command: str | Path, cwd: Path, env: dict[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, with what it printed in the failure."""
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    if check and result.returncode != 0:
+        shown = " ".join(str(part) for part in command)
+        raise AssertionError(f"{shown} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+    return result
+
+
+def git(project: Path, *arguments: str) -> str:
+    """Run git in a project and return its output."""
+    return run("git", *arguments, cwd=project).stdout
+
+
+def commit_all(project: Path, message: str = "Change") -> None:
+    """Commit everything, making the repository if there is none."""
+    if not (project / ".git").exists():
+        git(project, "init", "--quiet", "--initial-branch=main")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", message)
+
+
+def files_of(project: Path, ignored: Sequence[str] = (".git",)) -> dict[str, bytes]:
+    """Return the content of every file of a project by its path."""
+    return {
+        path.relative_to(project).as_posix(): path.read_bytes()
+        for path in sorted(project.rglob("*"))
+        if path.is_file() and path.relative_to(project).parts[0] not in ignored
+    }
+
+
+class Environment:
+    """A virtual environment, made and filled by uv."""
+
+    def __init__(self, folder: Path, python: str | Path = sys.executable) -> None:
+        self.folder = folder
+        run(UV, "venv", "--quiet", "--python", python, folder, cwd=folder.parent)
+
+    def tool(self, name: str) -> Path:
+        """Return the path of a command that is installed here."""
+        return self.folder / "bin" / name
+
+    def install(self, *requirements: str | Path, cwd: Path) -> None:
+        """Install what uv's pip understands."""
+        run(UV, "pip", "install", "--quiet", "--python", self.folder, *requirements, cwd=cwd)
+
+    def run(
+        self, name: str, *arguments: str | Path, cwd: Path, env: dict[str, str] | None = None
+    ) -> str:
+        """Run a command that is installed here and return its output."""
+        return run(self.tool(name), *arguments, cwd=cwd, env=env).stdout
+
+
+class Workshop(Environment):
+    """An environment that has whatever any emitted project may need."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "environment")
+        project = render(folder / "everything", project_type="cli_tool")
+        self.install("-r", "pyproject.toml", "--group", "dev", cwd=project)
+        self.install("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly", cwd=project)
+
+    def import_everything(self, project: Path, package: Path, name: str | None) -> None:
+        """Import each module of a package, any warning being an error.
+
+        The project is not installed, so that its oldest Python may be newer than this
+        one; what its metadata would say is put beside it.
+        """
+        stem = re.sub(r"[-_.]+", "_", name or package.name).lower()
+        metadata = project.with_name("metadata") / f"{stem}-0.1.0.dist-info/METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 0.1.0\nSummary: A\n")
+        modules = [
+            ".".join(path.relative_to(package.parent).with_suffix("").parts)
+            for path in package.rglob("*.py")
+            if path.name not in ("__main__.py", "__init__.py")
+        ]
+        program = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+        path = {"PYTHONPATH": os.pathsep.join([str(package.parent), str(metadata.parents[1])])}
+        arguments = ("-W", "error", "-c", program, package.name, *modules)
+        self.run("python", *arguments, cwd=project, env=path)
+
+
+def interpreters() -> list[Path]:
+    """Return every interpreter from Python 3.11 up that is on the machine, one a version."""
+    names = ("python3.11", "python3.12", "python3.13", "python3.14")
+    candidates = [Path(found) for name in names if (found := shutil.which(name))]
+    candidates += sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3"))
+    question = "import sys; print(*sys.version_info[:2])"
+    by_version: dict[tuple[int, ...], Path] = {}
+    for candidate in [Path(sys.executable), *candidates]:
+        answer = run(candidate, "-c", question, cwd=REPOSITORY, check=False)
+        if answer.returncode == 0:  # a version manager's stub may be there without an interpreter
+            version = tuple(map(int, answer.stdout.split()))
+            by_version.setdefault(version, candidate)
+    return [path for version, path in sorted(by_version.items()) if version >= (3, 11)]
