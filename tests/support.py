@@ -134,6 +134,10 @@ class Workshop(Environment):
         self.install("-r", "pyproject.toml", "--group", "dev", cwd=project)
         self.install("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly", cwd=project)
 
+    def adopt(self, project: Path) -> None:
+        """Install a project as it lies there, without its dependencies, which are here."""
+        self.install("--no-deps", "--no-build-isolation", "--editable", project, cwd=project)
+
     def import_everything(self, project: Path, package: Path, name: str | None) -> None:
         """Import each module of a package, any warning being an error.
 

@@ -1,0 +1,159 @@
+"""Teams with a project already add the modules, and nothing of theirs changes."""
+
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from copier import Settings, run_update
+from support import (
+    Environment,
+    Workshop,
+    commit_all,
+    copy_template,
+    files_of,
+    git,
+    render,
+    run,
+)
+
+ADDED = {
+    ".copier-answers.yml",
+    "{package}/utils/__init__.py",
+    "{package}/utils/persistence.py",
+    "tests/test_guides.py",
+    "tests/utils/test_persistence.py",
+    "user-docs/how-to/persist-application-state.md",
+}
+
+
+def added(package: str) -> set[str]:
+    return {path.format(package=package) for path in ADDED}
+
+
+def make_package(project: Path, package: str) -> Path:
+    (project / package).mkdir(parents=True)
+    (project / package / "__init__.py").write_text('"""Theirs."""\n')
+    (project / "README.md").write_text("Theirs.\n")
+    (project / "pyproject.toml").write_text("# Theirs.\n")
+    return project
+
+
+@pytest.mark.parametrize("package", ["src/theirs", "theirs"])
+def test_the_layout_is_found_and_nothing_else_is_touched(package: str, tmp_path: Path) -> None:
+    project = make_package(tmp_path / "project", package)
+    before = files_of(project)
+    render(project, project_type="modules_only", package_name="theirs")
+    after = files_of(project)
+    assert after.keys() - before.keys() == added(package)
+    assert before == {path: after[path] for path in before}
+
+
+def test_a_utils_package_of_theirs_keeps_its_init_for_ever(tmp_path: Path) -> None:
+    template = copy_template(tmp_path / "template")
+    commit_all(template)
+    git(template, "tag", "v1.0.0")
+    project = make_package(tmp_path / "project", "src/theirs")
+    theirs = project / "src/theirs/utils/__init__.py"
+    theirs.parent.mkdir()
+    theirs.write_text("ANSWER = 42\n")
+    commit_all(project)
+    render(project, template, project_type="modules_only", package_name="theirs")
+    commit_all(project)
+    for switch in (False, True):
+        run_update(
+            project,
+            data={"include_persistence_helpers": switch},
+            settings=Settings(),
+            defaults=True,
+            overwrite=True,
+            quiet=True,
+        )
+        assert (project / "src/theirs/utils/persistence.py").exists() is switch
+        assert theirs.read_text() == "ANSWER = 42\n"
+        commit_all(project)
+
+
+def test_a_module_that_the_package_would_hide_is_refused(tmp_path: Path) -> None:
+    project = make_package(tmp_path / "project", "src/theirs")
+    (project / "src/theirs/utils.py").write_text("ANSWER = 42\n")
+    before = files_of(project)
+    with pytest.raises(ValueError, match=r"src/theirs/utils\.py exists.*rename the module"):
+        render(project, project_type="modules_only", package_name="theirs")
+    assert files_of(project) == before
+
+
+def test_the_first_words_after_copying_say_what_to_do(tmp_path: Path) -> None:
+    project = make_package(tmp_path / "project", "theirs")
+    copier = Path(sys.executable).with_name("copier")
+    template = copy_template(tmp_path / "template")
+    answers = ("-d", "project_type=modules_only", "-d", "package_name=theirs")
+    arguments = ("copy", "--defaults", *answers, template, project)
+    told = run(copier, *arguments, cwd=tmp_path).stderr
+    assert "python -m pytest tests/utils tests/test_guides.py" in told
+    assert "Nothing needs to be installed" in told
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real packages, as their authors published them: tomli keeps its package in src/, flit_core
+    at the top, and packaging has a module utils.py.
+    """
+    folder = tmp_path_factory.mktemp("sources")
+    environment = Environment(folder / "environment")
+    environment.install("pip", "flit_core", cwd=folder)
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-binary", ":all:")
+    packages = ("tomli", "flit_core", "packaging")
+    environment.run("python", "-m", "pip", "download", *options, *packages, cwd=folder)
+    for archive in folder.glob("*.tar.gz"):
+        with tarfile.open(archive) as file:
+            file.extractall(folder, filter="data")
+    return folder
+
+
+def unpack(sources: Path, package: str, destination: Path) -> Path:
+    (source,) = (path for path in sources.glob(f"{package}-*") if path.is_dir())
+    shutil.copytree(source, destination)
+    commit_all(destination, "As published")
+    return destination
+
+
+@pytest.mark.parametrize(("package", "path"), [("tomli", "src/tomli"), ("flit_core", "flit_core")])
+def test_a_published_package_takes_the_modules_and_updates_them(
+    package: str, path: str, sources: Path, tmp_path: Path, workshop: Workshop
+) -> None:
+    template = copy_template(tmp_path / "template")
+    commit_all(template)
+    git(template, "tag", "v1.0.0")
+    project = unpack(sources, package, tmp_path / package)
+    before = files_of(project)
+
+    render(project, template, project_type="modules_only", package_name=package)
+    after = files_of(project)
+    assert after.keys() - before.keys() == added(path)
+    assert {name: after[name] for name in before} == before
+    where = {"PYTHONPATH": str((project / path).parent)}
+    tests = ("tests/utils", "tests/test_guides.py", "-p", "no:cacheprovider")
+    workshop.run("python", "-m", "pytest", *tests, cwd=project, env=where)
+    commit_all(project, "Add modules")
+
+    module = template / "template/src/{{package_name}}/utils/persistence.py.jinja"
+    module.write_text(module.read_text() + "\n# Newer.\n")
+    commit_all(template)
+    git(template, "tag", "v1.1.0")
+    run_update(project, settings=Settings(), defaults=True, overwrite=True, quiet=True)
+    changed = git(project, "status", "--porcelain").split("\n")
+    assert sorted(filter(None, changed)) == [
+        " M .copier-answers.yml",
+        f" M {path}/utils/persistence.py",
+    ]
+
+
+def test_a_published_package_with_a_module_utils_is_refused_untouched(
+    sources: Path, tmp_path: Path
+) -> None:
+    project = unpack(sources, "packaging", tmp_path / "packaging")
+    with pytest.raises(ValueError, match=r"src/packaging/utils\.py exists"):
+        render(project, project_type="modules_only", package_name="packaging")
+    assert git(project, "status", "--porcelain") == ""

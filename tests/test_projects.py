@@ -1,0 +1,134 @@
+"""What comes out works: its tests, types, documentation and packages, on each Python."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from answers import everything, label, nothing
+from support import UV, Environment, Workshop, commit_all, interpreters, render, run
+
+CHOSEN = [
+    everything("cli_tool", repository_owner="ada", author_name="Ada", author_email="ada@example.org"),
+    everything("library", license="Apache-2.0"),
+    {**everything("cli_tool"), "include_persistence_helpers": False},
+    {**everything("library"), "include_docs": False},
+    nothing("cli_tool", license="Proprietary"),
+    nothing("library"),
+]
+chosen = pytest.mark.parametrize("answers", CHOSEN, ids=label)
+
+
+@pytest.fixture
+def project(answers: dict[str, Any], tmp_path: Path, workshop: Workshop) -> Path:
+    rendered = render(tmp_path / "sample", **answers)
+    workshop.adopt(rendered)
+    return rendered
+
+
+@chosen
+def test_the_tests_pass_and_reach_every_branch(
+    project: Path, workshop: Workshop, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    arguments = ("--cov", "--cov-fail-under=100", "-p", "no:cacheprovider", "-n", "2")
+    workshop.run("pytest", *arguments, cwd=project, env={"HOME": str(home)})
+    assert list(home.iterdir()) == [], "the emitted tests wrote to the user's home"
+
+
+@chosen
+def test_mypy_is_strict_and_content_on_every_platform(project: Path, workshop: Workshop) -> None:
+    for platform in ("linux", "win32", "darwin"):
+        workshop.run("mypy", "--platform", platform, cwd=project)
+
+
+@chosen
+def test_pyright_is_strict_and_content(project: Path, workshop: Workshop) -> None:
+    # The methods of StatefulObject are protected by name and public by contract.
+    (project / "pyrightconfig.json").write_text(
+        '{"include": ["src", "tests"], "typeCheckingMode": "strict", "reportPrivateUsage": false}'
+    )
+    pyright = Path(sys.executable).with_name("pyright")
+    run(pyright, "--pythonpath", workshop.tool("python"), cwd=project)
+
+
+@pytest.mark.parametrize("builder", ["mkdocs", "zensical"])
+@pytest.mark.parametrize("answers", [a for a in CHOSEN if a["include_docs"]], ids=label)
+def test_the_documentation_builds_without_a_warning(
+    project: Path, workshop: Workshop, builder: str
+) -> None:
+    workshop.run(builder, "build", "--strict", cwd=project)
+    home = (project / "site/index.html").read_text()
+    assert "how-to/persist" in home or not answers_have_persistence(project)
+    api = (project / "site/reference/api/index.html").read_text()
+    assert "Parameters" in api or "Args" in api, "docstrings are not rendered"
+
+
+def answers_have_persistence(project: Path) -> bool:
+    return (project / "src/sample/utils/persistence.py").exists()
+
+
+@chosen
+def test_the_packages_build_and_run_in_an_empty_environment(
+    project: Path, answers: dict[str, Any], tmp_path: Path
+) -> None:
+    run(UV, "build", "--quiet", "--python", sys.executable, cwd=project)
+    (wheel,) = (project / "dist").glob("*.whl")
+    (archive,) = (project / "dist").glob("*.tar.gz")
+    for package in (wheel, archive):
+        environment = Environment(tmp_path / package.suffix.removeprefix("."))
+        environment.install(package, cwd=tmp_path)
+        if answers["project_type"] == "cli_tool":
+            shown = environment.run("sample", "--version", cwd=tmp_path)
+            assert shown == "sample 0.1.0\n"
+        else:
+            program = "import sample; print(sample.format_size(1536))"
+            assert environment.run("python", "-c", program, cwd=tmp_path) == "1.5 KiB\n"
+
+
+@pytest.mark.parametrize("python", interpreters(), ids=lambda path: path.parts[-3])
+@pytest.mark.parametrize("answers", CHOSEN[:2], ids=label)
+def test_it_works_on_every_python_there_is(
+    answers: dict[str, Any], python: Path, tmp_path: Path
+) -> None:
+    project = render(tmp_path / "sample", **answers)
+    environment = Environment(tmp_path / "environment", python)
+    environment.install("--editable", ".", "--group", "test", cwd=project)
+    environment.run("pytest", "-p", "no:cacheprovider", cwd=project)
+
+
+@pytest.mark.parametrize("answers", [CHOSEN[0], CHOSEN[1]], ids=label)
+def test_the_oldest_dependencies_that_are_allowed_are_enough(
+    answers: dict[str, Any], tmp_path: Path
+) -> None:
+    project = render(tmp_path / "sample", **answers)
+    oldest = ("--resolution", "lowest-direct")
+    run(UV, "sync", "--quiet", *oldest, "--python", sys.executable, cwd=project)
+    for command in (
+        ("pytest", "--cov", "--cov-fail-under=100"),
+        ("mypy",),
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        ("mkdocs", "build", "--strict"),
+    ):
+        run(UV, "run", "--quiet", *oldest, *command, cwd=project)
+
+
+def test_what_its_owner_is_told_to_do_first_works(tmp_path: Path) -> None:
+    project = render(tmp_path / "sample", **CHOSEN[0])
+    commit_all(project, "Start")
+    path = {"PATH": f"{UV.parent}:/usr/local/bin:/usr/bin:/bin", "UV_PYTHON": sys.executable}
+    run("make", "check", "test", "build", cwd=project, env=path)
+    run(UV, "run", "pre-commit", "run", "--all-files", cwd=project, env=path)
+    assert run("git", "status", "--porcelain", cwd=project).stdout in ("", "?? uv.lock\n")
+
+
+def test_plain_pip_is_enough(tmp_path: Path) -> None:
+    project = render(tmp_path / "sample", **CHOSEN[0])
+    run(sys.executable, "-m", "venv", ".venv", cwd=project)
+    pip = project / ".venv/bin/pip"
+    run(pip, "install", "--quiet", "--upgrade", "pip", cwd=project)
+    run(pip, "install", "--quiet", "--editable", ".", "--group", "test", cwd=project)
+    run(project / ".venv/bin/pytest", "--quiet", cwd=project)
+    assert "digest" in run(project / ".venv/bin/sample", "--help", cwd=project).stdout

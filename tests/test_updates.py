@@ -1,0 +1,253 @@
+"""An update brings what is new and loses no edit."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from answers import PROJECT_TYPES, everything, label, nothing
+from checks import find_faults, load_yaml
+from copier import Settings, run_update
+from support import REPOSITORY, commit_all, copy_template, files_of, git, render, run
+
+CONFLICT = re.compile(r"^(<<<<<<<|>>>>>>>)", re.MULTILINE)
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """The template as a repository of its own, released once as it is now."""
+    folder = copy_template(tmp_path / "template")
+    commit_all(folder, "First release")
+    git(folder, "tag", "v1.0.0")
+    return folder
+
+
+def release(template: Path, tag: str) -> None:
+    commit_all(template, f"Release {tag}")
+    git(template, "tag", tag)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {path}"
+    path.write_text(text.replace(old, new))
+
+
+def start(template: Path, destination: Path, **answers: Any) -> Path:
+    project = render(destination, template, **answers)
+    commit_all(project, "Start")
+    return project
+
+
+def update(project: Path, **answers: Any) -> None:
+    """Update as `copier update --defaults` does, and hold that nothing conflicts."""
+    run_update(
+        project, data=answers, settings=Settings(), defaults=True, overwrite=True, quiet=True
+    )
+    for path, data in files_of(project).items():
+        assert not path.endswith(".rej"), path
+        assert not CONFLICT.search(data.decode()), f"conflict in {path}"
+
+
+def module(template: Path, name: str) -> Path:
+    return template / "template/src/{{package_name}}" / name
+
+
+def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> None:
+    project = start(template, tmp_path / "sample")
+    own = {
+        "src/sample/cli.py": ('"""Print the digests of files', '"""Print the fingerprints of files'),
+        "src/sample/utils/persistence.py": (
+            'logger = logging.getLogger(__name__)\n',
+            'logger = logging.getLogger("sample.state")\n',
+        ),
+        "pyproject.toml": (
+            "    # What you need: an update leaves alone what is added below this line.\n]\n\n[project",
+            "    # What you need: an update leaves alone what is added below this line.\n"
+            '    "httpx>=0.28",\n]\n\n[project',
+        ),
+        "README.md": ("# sample\n", "# sample\n\nMine.\n"),
+        "mkdocs.yml": (
+            "  # Your pages: an update leaves alone what is added below this line.\n",
+            "  # Your pages: an update leaves alone what is added below this line.\n"
+            "  - Mine: mine.md\n",
+        ),
+        "tests/test_cli.py": ('HELLO = hashlib', '# Mine.\nHELLO = hashlib'),
+    }
+    (project / "user-docs/mine.md").write_text("# Mine\n")
+    for path, (old, new) in own.items():
+        edit(project / path, old, new)
+    commit_all(project, "Edit")
+
+    edit(
+        module(template, "utils/persistence.py.jinja"),
+        "    if not folder.is_dir():\n",
+        "    # Fixed.\n    if not folder.is_dir():\n",
+    )
+    edit(template / "template/pyproject.toml.jinja", '    "rich>=14",\n', '    "rich>=14.1",\n')
+    edit(template / "template/pyproject.toml.jinja", '    "pytest>=8.4",\n', '    "pytest>=9",\n')
+    edit(
+        template / "template/mkdocs.yml.jinja",
+        "      - Python API: reference/api.md\n",
+        "      - Python API: reference/api.md\n      - Start: index.md\n",
+    )
+    edit(template / "template/README.md.jinja", "## Licence\n", "## License\n")
+    edit(template / "template/tests/test_cli.py.jinja", "def test_help_is_given", "def test_help_is")
+    release(template, "v1.1.0")
+    update(project)
+
+    for path, (_, new) in own.items():
+        assert new.strip("\n") in (project / path).read_text() or path == "pyproject.toml", path
+    assert '"httpx>=0.28"' in (project / "pyproject.toml").read_text()
+    assert "# Fixed." in (project / "src/sample/utils/persistence.py").read_text()
+    pyproject = (project / "pyproject.toml").read_text()
+    assert '"rich>=14.1"' in pyproject and '"pytest>=9"' in pyproject
+    assert "- Start: index.md" in (project / "mkdocs.yml").read_text()
+    assert "## License" in (project / "README.md").read_text()
+    assert "def test_help_is()" in (project / "tests/test_cli.py").read_text()
+    answers = load_yaml((project / ".copier-answers.yml").read_text())
+    assert answers["_commit"] == "v1.1.0"
+
+
+@pytest.mark.parametrize("make", [everything, nothing])
+@pytest.mark.parametrize("project_type", PROJECT_TYPES)
+def test_an_untouched_project_becomes_what_a_fresh_copy_is(
+    make: Callable[..., dict[str, Any]], project_type: str, template: Path, tmp_path: Path
+) -> None:
+    answers = make(project_type, package_name="sample")
+    project = start(template, tmp_path / "old" / "sample", **answers)
+    for path in sorted((template / "template").rglob("*")):
+        # A new comment at the end of every Python file, a new file, and a file less.
+        if path.is_file() and ".py" in path.suffixes and "include" not in path.read_text()[:12]:
+            path.write_text(path.read_text() + "# Newer.\n")
+    (template / "template/NEWS.md").write_text("# News\n")
+    (template / "template/SECURITY.md.jinja").unlink()
+    release(template, "v1.1.0")
+    update(project)
+    fresh = render(tmp_path / "fresh" / "sample", template, **answers)
+    assert files_of(project) == files_of(fresh)
+
+
+SWITCHES = [
+    ("cli_tool", "include_persistence_helpers"),
+    ("cli_tool", "include_docs"),
+    ("cli_tool", "include_agents_md"),
+    ("cli_tool", "include_github_actions"),
+    ("cli_tool", "include_pre_commit"),
+    ("library", "include_persistence_helpers"),
+    ("library", "include_docs"),
+    ("modules_only", "include_persistence_helpers"),
+    ("modules_only", "include_docs"),
+]
+
+
+@pytest.mark.parametrize(("project_type", "feature"), SWITCHES)
+def test_a_feature_can_be_added_later_and_taken_away_again(
+    project_type: str, feature: str, template: Path, tmp_path: Path
+) -> None:
+    without = everything(project_type, package_name="sample") | {feature: False}
+    with_it = without | {feature: True}
+    project = start(template, tmp_path / "own" / "sample", **without)
+    before = files_of(project)
+    update(project, **{feature: True})
+    assert files_of(project) == files_of(render(tmp_path / "on" / "sample", template, **with_it))
+    commit_all(project, "On")
+    update(project, **{feature: False})
+    assert files_of(project) == before
+    assert find_faults(project, without) == []
+
+
+def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
+    template: Path, tmp_path: Path
+) -> None:
+    project = start(template, tmp_path / "sample", include_persistence_helpers=False)
+    mark = "    # What you need: an update leaves alone what is added below this line.\n"
+    pyproject = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(
+        pyproject.replace(mark, mark + '    "anyio>=4",\n', 1)
+    )
+    edit(project / "mkdocs.yml", "below this line.\n", "below this line.\n  - Mine: index.md\n")
+    commit_all(project, "Edit")
+    update(project, include_persistence_helpers=True)
+    assert '"anyio>=4"' in (project / "pyproject.toml").read_text()
+    assert '"platformdirs>=' in (project / "pyproject.toml").read_text()
+    navigation = (project / "mkdocs.yml").read_text()
+    assert "- Mine: index.md" in navigation
+    assert "how-to/persist-application-state.md" in navigation
+
+
+def test_a_feature_that_is_newer_than_the_project_arrives(tmp_path: Path) -> None:
+    """The older template is this one without AGENTS.md: no question, no file, no block."""
+    older = copy_template(tmp_path / "template")
+    configuration = (older / "copier.yml").read_text()
+    for part in (
+        r"include_agents_md:\n(  .*\n)+\n",
+        r"has_agents_md:\n(  .*\n)+",
+        r"  - \|\n    \{% if has_agents_md (.*\n)+?    \{%- endif %\}\n",
+    ):
+        configuration, count = re.subn(part, "", configuration)
+        assert count == 1, part
+    (older / "copier.yml").write_text(configuration)
+    (older / "template/AGENTS.md.jinja").unlink()
+    commit_all(older)
+    git(older, "tag", "v1.0.0")
+    projects = [
+        start(older, tmp_path / project_type / "sample", project_type=project_type)
+        for project_type in PROJECT_TYPES
+    ]
+    copy_template(older)
+    release(older, "v1.1.0")
+    for project in projects:
+        update(project)
+        assert (project / "AGENTS.md").exists() is (project / "pyproject.toml").exists()
+
+
+def test_what_the_user_deleted_stays_deleted(template: Path, tmp_path: Path) -> None:
+    project = start(template, tmp_path / "sample")
+    (project / "SECURITY.md").unlink()
+    shutil.rmtree(project / ".github")
+    commit_all(project, "Delete")
+    edit(template / "template/SECURITY.md.jinja", "# Security\n", "# Security policy\n")
+    release(template, "v1.1.0")
+    update(project)
+    assert not (project / "SECURITY.md").exists()
+    assert not (project / ".github").exists()
+
+
+def test_a_dirty_project_is_refused(template: Path, tmp_path: Path) -> None:
+    project = start(template, tmp_path / "sample")
+    (project / "README.md").write_text("Changed.\n")
+    with pytest.raises(Exception, match="dirty"):
+        update(project)
+    assert (project / "README.md").read_text() == "Changed.\n"
+
+
+def test_the_year_of_the_licence_stays(template: Path, tmp_path: Path) -> None:
+    project = start(template, tmp_path / "sample", copyright_year="2021")
+    update(project)
+    assert "2021" in (project / "LICENSE").read_text()
+
+
+TAGS = run("git", "tag", "--list", "v*", cwd=REPOSITORY).stdout.split()
+
+
+@pytest.mark.parametrize("project_type", PROJECT_TYPES)
+@pytest.mark.parametrize("tag", [*TAGS, "HEAD"])
+def test_a_project_from_a_released_version_updates_to_this_one(
+    tag: str, project_type: str, tmp_path: Path
+) -> None:
+    template = tmp_path / "template"
+    run("git", "clone", "--quiet", REPOSITORY, template, cwd=tmp_path)
+    git(template, "checkout", "--quiet", "-B", "released", tag)
+    for other in TAGS:
+        git(template, "tag", "--delete", other)
+    git(template, "tag", "v0.0.1")
+    project = start(template, tmp_path / "sample", project_type=project_type)
+    copy_template(template)
+    git(template, "commit", "--quiet", "--all", "--allow-empty", "--message", "This one")
+    git(template, "tag", "v0.0.2")
+    update(project)
+    fresh = render(tmp_path / "fresh" / "sample", template, project_type=project_type)
+    assert files_of(project) == files_of(fresh)
