@@ -12,7 +12,9 @@ import yaml
 
 # Words that betray a feature which was not chosen. Tools' own ignore lists may name anything.
 BETRAYALS = {
-    "include_persistence_helpers": r"persist(?!-credentials)|StatefulObject|_state\b|state.file|remember|platformdirs",
+    "include_persistence_helpers": (
+        r"persist(?!-credentials)|StatefulObject|_state\b|state.file|remember|platformdirs"
+    ),
     "include_docs": r"mkdocs|user-docs|make (docs|serve)|test_guides",
     "include_agents_md": r"AGENTS|agent\b",
     "include_github_actions": r"\.github/|workflow|trusted publish|dependabot",
@@ -63,7 +65,11 @@ def _find_leftovers(path: Path, text: str) -> Iterator[str]:
     without_actions = re.sub(r"\$\{\{ .*? \}\}", "", text) if ".github" in path.parts else text
     if found := re.search(r"\{\{|\{%|%\}|\{#", without_actions):
         yield f"has leftover Jinja {found[0]!r}"
-    if found := re.search(r"<>|\(\)(?=[.,\s]*$)|, ,|\[\]\(", text) if path.suffix == ".md" else None:
+    if (
+        found := re.search(r"<>|\(\)(?=[.,\s]*$)|, ,|\[\]\(", text)
+        if path.suffix == ".md"
+        else None
+    ):
         yield f"has stray punctuation {found[0]!r}"
 
 

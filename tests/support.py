@@ -77,7 +77,9 @@ def run(
     )
     if check and result.returncode != 0:
         shown = " ".join(str(part) for part in command)
-        raise AssertionError(f"{shown} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+        raise AssertionError(
+            f"{shown} ended with {result.returncode}:\n{result.stdout}{result.stderr}"
+        )
     return result
 
 
@@ -132,7 +134,9 @@ class Workshop(Environment):
         super().__init__(folder / "environment")
         project = render(folder / "everything", project_type="cli_tool")
         self.install("-r", "pyproject.toml", "--group", "dev", cwd=project)
-        self.install("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly", cwd=project)
+        self.install(
+            "hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly", cwd=project
+        )
 
     def adopt(self, project: Path) -> None:
         """Install a project as it lies there, without its dependencies, which are here."""

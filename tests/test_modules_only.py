@@ -97,8 +97,9 @@ def test_the_first_words_after_copying_say_what_to_do(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real packages, as their authors published them: tomli keeps its package in src/, flit_core
-    at the top, and packaging has a module utils.py.
+    """Real packages, as their authors published them.
+
+    tomli keeps its package in src/, flit_core at the top, and packaging has a module utils.py.
     """
     folder = tmp_path_factory.mktemp("sources")
     environment = Environment(folder / "environment")

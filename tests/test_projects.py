@@ -9,7 +9,9 @@ from answers import everything, label, nothing
 from support import UV, Environment, Workshop, commit_all, interpreters, render, run
 
 CHOSEN = [
-    everything("cli_tool", repository_owner="ada", author_name="Ada", author_email="ada@example.org"),
+    everything(
+        "cli_tool", repository_owner="ada", author_name="Ada", author_email="ada@example.org"
+    ),
     everything("library", license="Apache-2.0"),
     {**everything("cli_tool"), "include_persistence_helpers": False},
     {**everything("library"), "include_docs": False},

@@ -27,6 +27,7 @@ def test_any_combination_of_answers_renders_cleanly(
     name = answers.get("package_name", "sample")
     package = project / (name if answers.get("layout") == "flat" else f"src/{name}")
     if package.exists():  # not where nothing was added to somebody's project
+        (package / "__init__.py").touch()
         workshop.import_everything(project, package, answers.get("project_name"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import PROJECT_TYPES, everything, label, nothing
+from answers import PROJECT_TYPES, everything, nothing
 from checks import find_faults, load_yaml
 from copier import Settings, run_update
 from support import REPOSITORY, commit_all, copy_template, files_of, git, render, run
@@ -58,15 +58,17 @@ def module(template: Path, name: str) -> Path:
 def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample")
     own = {
-        "src/sample/cli.py": ('"""Print the digests of files', '"""Print the fingerprints of files'),
+        "src/sample/cli.py": (
+            '"""Print the digests of files',
+            '"""Print the fingerprints of files',
+        ),
         "src/sample/utils/persistence.py": (
-            'logger = logging.getLogger(__name__)\n',
+            "logger = logging.getLogger(__name__)\n",
             'logger = logging.getLogger("sample.state")\n',
         ),
         "pyproject.toml": (
-            "    # What you need: an update leaves alone what is added below this line.\n]\n\n[project",
-            "    # What you need: an update leaves alone what is added below this line.\n"
-            '    "httpx>=0.28",\n]\n\n[project',
+            "below this line.\n]\n\n[project",
+            'below this line.\n    "httpx>=0.28",\n]\n\n[project',
         ),
         "README.md": ("# sample\n", "# sample\n\nMine.\n"),
         "mkdocs.yml": (
@@ -74,7 +76,7 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
             "  # Your pages: an update leaves alone what is added below this line.\n"
             "  - Mine: mine.md\n",
         ),
-        "tests/test_cli.py": ('HELLO = hashlib', '# Mine.\nHELLO = hashlib'),
+        "tests/test_cli.py": ("HELLO = hashlib", "# Mine.\nHELLO = hashlib"),
     }
     (project / "user-docs/mine.md").write_text("# Mine\n")
     for path, (old, new) in own.items():
@@ -94,7 +96,9 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
         "      - Python API: reference/api.md\n      - Start: index.md\n",
     )
     edit(template / "template/README.md.jinja", "## Licence\n", "## License\n")
-    edit(template / "template/tests/test_cli.py.jinja", "def test_help_is_given", "def test_help_is")
+    edit(
+        template / "template/tests/test_cli.py.jinja", "def test_help_is_given", "def test_help_is"
+    )
     release(template, "v1.1.0")
     update(project)
 
@@ -103,7 +107,8 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
     assert '"httpx>=0.28"' in (project / "pyproject.toml").read_text()
     assert "# Fixed." in (project / "src/sample/utils/persistence.py").read_text()
     pyproject = (project / "pyproject.toml").read_text()
-    assert '"rich>=14.1"' in pyproject and '"pytest>=9"' in pyproject
+    assert '"rich>=14.1"' in pyproject
+    assert '"pytest>=9"' in pyproject
     assert "- Start: index.md" in (project / "mkdocs.yml").read_text()
     assert "## License" in (project / "README.md").read_text()
     assert "def test_help_is()" in (project / "tests/test_cli.py").read_text()
@@ -165,9 +170,7 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     project = start(template, tmp_path / "sample", include_persistence_helpers=False)
     mark = "    # What you need: an update leaves alone what is added below this line.\n"
     pyproject = (project / "pyproject.toml").read_text()
-    (project / "pyproject.toml").write_text(
-        pyproject.replace(mark, mark + '    "anyio>=4",\n', 1)
-    )
+    (project / "pyproject.toml").write_text(pyproject.replace(mark, mark + '    "anyio>=4",\n', 1))
     edit(project / "mkdocs.yml", "below this line.\n", "below this line.\n  - Mine: index.md\n")
     commit_all(project, "Edit")
     update(project, include_persistence_helpers=True)

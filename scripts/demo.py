@@ -1,0 +1,335 @@
+"""Scaffold a project, install it, run it, kill it, and see its state survive.
+
+What is printed after "held" has been checked. The first thing that does not hold ends the
+demo with exit status 1.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.text import Text
+from support import REPOSITORY, UV, copy_template, files_of, questions
+
+PROJECT = "weather-station"
+STATE_FILE = "WEATHER_STATION_STATE_FILE"
+# Copier records where a project came from. No other project came from a template that lay in
+# the current folder under this name, so it tells the demo's own.
+TEMPLATE = "holdfast"
+
+ANSWERS = {
+    "project_type": "cli_tool",
+    "project_name": PROJECT,
+    "package_name": "weather_station",
+    "project_description": "Checks that weather records are unchanged",
+    "author_name": "Ada Lovelace",
+    "author_email": "ada@example.org",
+    "repository_owner": "",
+    "license": "MIT",
+    "python_version": "3.11",
+    **{name: True for name in questions() if name.startswith("include_")},
+}
+
+# Stops the program where a save is most at risk: the new state is written, and not yet renamed
+# over the old one. It goes on as soon as its input ends, so it never outlives the demo.
+STOP_BEFORE_RENAME = """
+import fcntl, os, sys
+from weather_station.cli import app
+
+def stop(descriptor):
+    print("stopped", flush=True)
+    sys.stdin.read()
+
+os.fsync = stop
+vars(fcntl).pop("F_FULLFSYNC", None)  # what macOS has in its place
+app()
+"""
+
+# A terminal's, a virtual environment's or a test's settings would change what is shown.
+OTHERS_SETTINGS = ("FORCE_COLOR", "PYTEST", "PYTHON", "UV_PROJECT", "UV_PYTHON", "VIRTUAL_ENV")
+
+
+class StoppedError(Exception):
+    """Something did not hold, or the demo must not go on."""
+
+
+class Screen:
+    """What the person in front of it sees; plain lines where there is no terminal."""
+
+    def __init__(self, console: Console, folder: Path) -> None:
+        self._console = console
+        self._folder = folder
+
+    def step(self, title: str) -> None:
+        self._print(Text(f"\n{title}", style="bold"))
+
+    def command(self, *words: str, comment: str = "") -> None:
+        remark = f"  # {comment}" if comment else ""
+        self._print(Text.assemble(("  $ ", "dim"), (" ".join(words), "cyan"), (remark, "dim")))
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Show what a command has printed, without what is the same in every line."""
+        for line in lines:
+            line = line.rstrip("\n").replace(str(self._folder), "...")
+            self._print(Text("  " + re.sub(r"\b([0-9a-f]{24})[0-9a-f]{8,}\b", r"\1...", line)))
+
+    def held(self, fact: str) -> None:
+        self._print(Text.assemble(("  held", "bold green"), f"  {fact}"))
+
+    def waiting(self, reason: str) -> contextlib.AbstractContextManager[object]:
+        """Show that something goes on, where what is shown can be taken away again."""
+        if self._console.is_interactive:
+            return self._console.status(reason, spinner="line")
+        return contextlib.nullcontext()
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
+
+
+class Demo:
+    """The steps of the demo, each of which needs those before it.
+
+    Args:
+        folder: Where the project and the program's state come to lie.
+        console: Where to show what happens.
+    """
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self.folder = folder.resolve()
+        self.project = self.folder / PROJECT
+        self.state_file = self.folder / f"{PROJECT}-state" / "session.json"
+        self._screen = Screen(console, self.folder)
+        self._environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(OTHERS_SETTINGS)},
+            STATE_FILE: self._from_project(self.state_file),
+        }
+
+    def play(self) -> None:
+        """Show everything; raises StoppedError at the first thing that does not hold."""
+        self.scaffold()
+        self.install()
+        digests = self.remember()
+        self.kill_in_the_middle_of_a_save(digests)
+        self.test()
+        self.say_what_to_try_next()
+
+    def scaffold(self) -> None:
+        self._screen.step("1. Scaffold a project, with everything on")
+        self._remove_the_last_one()
+        with tempfile.TemporaryDirectory() as temporary:
+            copy_template(Path(temporary, TEMPLATE))
+            Path(temporary, "answers.yml").write_text(yaml.safe_dump(ANSWERS))
+            command = ("copier", "copy", "--defaults", "--data-file", "answers.yml", TEMPLATE)
+            self._screen.command(*command, self._shown_project())
+            with self._screen.waiting("Rendering"):
+                self._run(sys.executable, "-m", *command, self.project, folder=Path(temporary))
+        self._screen.lines([count_files(list(files_of(self.project)))])
+
+    def install(self) -> None:
+        self._screen.step("2. Install it, into an environment of its own")
+        self._screen.command("cd", self._shown_project())
+        self._screen.command("uv sync")
+        with self._screen.waiting("Installing; the first time it downloads"):
+            self._run(UV, "sync", "--python", sys.executable)
+        packages = list(self.project.glob(".venv/lib/python*/site-packages/*.dist-info"))
+        self._screen.lines([f"{len(packages)} packages"])
+        self._screen.command("source .venv/bin/activate")
+
+    def remember(self) -> list[str]:
+        """Return the digests of the files that the program remembers from then on."""
+        self._screen.step("3. Run its program: each process knows what the last one did")
+        self._run(self._installed(PROJECT), "forget")
+        self._screen.command("export", f"{STATE_FILE}={self._environment[STATE_FILE]}")
+        files = ["README.md", "pyproject.toml"]
+        printed = self._run_program("digest", *files, "--algorithm", "sha512")
+        self._hold(
+            self._run_program("last") == [f"sha512  {self.project / file}" for file in files],
+            "another process knows the files and the algorithm",
+        )
+        return digests_in(printed)
+
+    def kill_in_the_middle_of_a_save(self, digests: list[str]) -> None:
+        self._screen.step("4. Kill it with SIGKILL, in the middle of a save")
+        before = self.state_file.read_bytes()
+        status = self._kill_before_rename("digest", "LICENSE", "--algorithm", "blake2b")
+        left = self._list_state_folder()
+        self._hold(
+            status == -signal.SIGKILL and [algorithm_in(path) for path in left] == ["blake2b"],
+            "it was killed with the new state written, and not yet in place",
+        )
+        self._hold(
+            self.state_file.read_bytes() == before and algorithm_in(self.state_file) == "sha512",
+            f"{self.state_file.name} is valid, and byte for byte as before",
+        )
+        self._hold(
+            digests_in(self._run_program("digest")) == digests,
+            "the next run works, with what was known before the kill",
+        )
+        self._hold(self._list_state_folder() == [], "it has swept away what the kill had left")
+
+    def test(self) -> None:
+        self._screen.step("5. Run its own tests, which came with it")
+        self._screen.command("pytest", "--quiet")
+        with self._screen.waiting("Testing"):
+            report = self._run(self._installed("pytest"), "--quiet")
+        summary = re.sub(r" in [\d.]+s\b.*", "", report.splitlines()[-1])
+        self._screen.lines([summary])
+        self._hold(
+            re.match(r"\d+ passed", summary) is not None,
+            "its modules, its program and every example of its guides do what they say",
+        )
+
+    def say_what_to_try_next(self) -> None:
+        self._screen.step(f"Everything held. The project is in {self._shown_project()}; try:")
+        if shutil.which("uv") is None:
+            path = f'PATH="{UV.parent}:$PATH"'
+            self._screen.command("export", path, comment="uv, which the rest needs")
+        self._screen.command("cd", self._shown_project())
+        self._screen.command("uv run", PROJECT, "digest README.md")
+        self._screen.command("make test", comment="shows what the tests do not reach: nothing")
+        self._screen.command("make serve", comment="its guides, at http://127.0.0.1:8000")
+
+    def _remove_the_last_one(self) -> None:
+        if not os.path.lexists(self.project):
+            return
+        if not is_of_the_demo(self.project):
+            raise StoppedError(
+                f"{self.project} is there already, and is not (or no longer) the demo's own.\n"
+                "Move it away, or choose another place with --folder."
+            )
+        shutil.rmtree(self.project)
+
+    def _kill_before_rename(self, *arguments: str) -> int:
+        """Show how the program is killed, and return its status."""
+        self._screen.command(PROJECT, *arguments, comment="stopped in os.fsync, killed")
+        with subprocess.Popen(
+            [self._installed("python"), "-c", STOP_BEFORE_RENAME, *arguments],
+            cwd=self.project,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                assert process.stdout is not None
+                said = list(itertools.takewhile(lambda line: line != "stopped\n", process.stdout))
+            finally:
+                process.kill()
+        self._screen.lines(said)
+        if process.returncode < 0:
+            self._screen.lines([str(signal.strsignal(-process.returncode))])
+        return process.returncode
+
+    def _list_state_folder(self) -> list[Path]:
+        """Show what lies in the folder of the state, and return what else than the state."""
+        self._screen.command("ls -A", self._from_project(self.state_file.parent))
+        found = sorted(self.state_file.parent.iterdir())
+        self._screen.lines([path.name for path in found])
+        return [path for path in found if path != self.state_file]
+
+    def _run_program(self, *arguments: str) -> list[str]:
+        """Run the project's program, show it, and return the lines it printed."""
+        self._screen.command(PROJECT, *arguments)
+        lines = self._run(self._installed(PROJECT), *arguments).splitlines()
+        self._screen.lines(lines)
+        return lines
+
+    def _run(self, *command: str | Path, folder: Path | None = None) -> str:
+        result = subprocess.run(
+            command,
+            cwd=folder or self.project,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            shown = shlex.join(str(word) for word in command)
+            said = f"{result.stdout}{result.stderr}"
+            raise StoppedError(f"{shown} ended with {result.returncode}:\n{said}")
+        return result.stdout
+
+    def _hold(self, holds: bool, fact: str) -> None:
+        if not holds:
+            raise StoppedError(f"This did not hold: {fact}.")
+        self._screen.held(fact)
+
+    def _installed(self, name: str) -> Path:
+        return self.project / ".venv" / "bin" / name
+
+    def _from_project(self, path: Path) -> str:
+        return os.path.relpath(path, self.project)
+
+    def _shown_project(self) -> str:
+        """Return the project's path as a person would type it here."""
+        here = Path.cwd()
+        near = self.project.is_relative_to(here)
+        return shlex.quote(f"./{self.project.relative_to(here)}" if near else str(self.project))
+
+
+def is_of_the_demo(project: Path) -> bool:
+    """Return whether an earlier demo made this, and nobody has begun to work in it."""
+    try:
+        answers = yaml.safe_load((project / ".copier-answers.yml").read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    made_here = isinstance(answers, dict) and answers.get("_src_path") == TEMPLATE
+    return made_here and not project.is_symlink() and not (project / ".git").exists()
+
+
+def count_files(names: Sequence[str]) -> str:
+    """Return how many files there are, and where."""
+    folders = Counter(name.split("/")[0] for name in names if "/" in name)
+    counts = [f"{count} in {folder}/" for folder, count in folders.items()]
+    return f"{len(names)} files: {', '.join(counts)}, {len(names) - folders.total()} at the top"
+
+
+def digests_in(lines: Sequence[str]) -> list[str]:
+    """Return the digests in what the program has printed."""
+    return [line.split()[0] for line in lines]
+
+
+def algorithm_in(path: Path) -> str:
+    """Return the algorithm that a file of the program's state holds, "" if it is not valid."""
+    try:
+        return str(json.loads(path.read_bytes())["algorithm"])
+    except (LookupError, TypeError, ValueError):
+        return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=__doc__)
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=REPOSITORY / "demo",
+        help=f"where {PROJECT}/ comes to lie; one that an earlier demo made there is removed",
+    )
+    try:
+        Demo(parser.parse_args().folder, Console()).play()
+    except (StoppedError, OSError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

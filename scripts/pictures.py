@@ -1,0 +1,193 @@
+"""Make the pictures of the README from real runs: the demo in a terminal, a guide in a browser."""
+
+import contextlib
+import functools
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+from support import REPOSITORY, UV, run
+
+from scripts.demo import Demo, StoppedError
+
+IMAGES = REPOSITORY / "docs" / "images"
+COLUMNS = 93
+GUIDE = "how-to/persist-application-state/"
+WINDOW = (1280, 900)
+LARGEST = 250_000  # bytes; a README is read over slow connections too
+
+# It brings its own background, and an edge that is seen on a light page and on a dark one. Its
+# fonts are such as are there already: rich's own frame would fetch one from somebody's server.
+TERMINAL = """\
+<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}"
+  viewBox="0 0 {width} {height}">
+<title>make demo, in a terminal</title>
+<style>
+.{unique_id}-matrix {{
+  font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px;
+}}
+{styles}
+</style>
+<defs>
+{lines}
+</defs>
+<rect x="1" y="1" width="99.8%" height="99.8%" rx="10" fill="#161b22" stroke="#7a7f87"/>
+<g class="{unique_id}-matrix" transform="translate(20, 24)">
+{backgrounds}
+{matrix}
+</g>
+</svg>
+"""
+# Black, red, green, yellow, blue, magenta, cyan, white.
+_COLOURS = [
+    (110, 118, 129),
+    (255, 123, 114),
+    (86, 211, 100),
+    (227, 179, 65),
+    (121, 192, 255),
+    (210, 168, 255),
+    (121, 192, 255),
+    (201, 209, 217),
+]
+THEME = TerminalTheme((22, 27, 34), (201, 209, 217), _COLOURS)
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    # The same picture with a network and without one.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+def record_demo() -> tuple[Demo, str]:
+    """Play the demo in the current folder, and return it with an SVG image of its terminal."""
+    console = Console(
+        record=True,
+        file=io.StringIO(),
+        width=COLUMNS,
+        color_system="truecolor",
+        force_terminal=True,
+        force_interactive=False,
+    )
+    console.print("[dim]$[/] [cyan]make demo", highlight=False)
+    demo = Demo(Path("demo"), console)
+    demo.play()
+    return demo, console.export_svg(theme=THEME, code_format=TERMINAL, unique_id="demo")
+
+
+def check_privacy(picture: str) -> None:
+    """Refuse a picture that tells on what machine it was made."""
+    for place in (REPOSITORY, Path.home(), Path.cwd()):
+        if str(place) in picture:
+            raise StoppedError(f"The picture shows {place}.")
+
+
+def photograph_guide(project: Path, picture: Path) -> None:
+    """Build the project's documentation, and take a picture of the top of its guide."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        site = Path(temporary, "site")
+        mkdocs = project / ".venv/bin/mkdocs"
+        environment = {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": ""}
+        run(mkdocs, "build", "--strict", "--site-dir", site, cwd=project, env=environment)
+        with serve(site) as address:
+            photograph(f"{address}/{GUIDE}", picture, profile=Path(temporary, "profile"))
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder to this machine alone.
+
+    Yields:
+        The address, without a slash at its end.
+    """
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    handler = functools.partial(Handler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def photograph(address: str, picture: Path, profile: Path) -> None:
+    """Take a picture of a page, as a browser shows it that has never been used before."""
+    run(
+        find_browser(),
+        *FLAGS,
+        f"--user-data-dir={profile}",
+        f"--window-size={WINDOW[0]},{WINDOW[1]}",
+        f"--screenshot={picture}",
+        address,
+        cwd=profile.parent,
+    )
+
+
+def find_browser() -> Path:
+    """Return a browser that takes pictures without a screen."""
+    for name in BROWSERS:
+        if found := shutil.which(name):
+            return Path(found)
+    raise StoppedError(f"The guide's picture needs one of {', '.join(BROWSERS)} on the PATH.")
+
+
+def make_pictures() -> None:
+    """Write every picture, from one run of the demo in a folder of its own."""
+    find_browser()
+    # With uv on the PATH, the demo has no need to say where it is on this machine.
+    os.environ["PATH"] = f"{UV.parent}{os.pathsep}{os.environ['PATH']}"
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
+        print("Playing the demo ...", flush=True)
+        demo, terminal = record_demo()
+        check_privacy(terminal)
+        (IMAGES / "demo.svg").write_text(terminal)
+        print("Taking a picture of the guide ...", flush=True)
+        photograph_guide(demo.project, IMAGES / "guide.png")
+
+
+def check_sizes() -> None:
+    """Refuse a picture that makes a page slow, and show the sizes of the others."""
+    for picture in (IMAGES / "demo.svg", IMAGES / "guide.png"):
+        size = picture.stat().st_size
+        if size > LARGEST:
+            raise StoppedError(f"{picture} has {size} bytes, more than {LARGEST}.")
+        print(f"{picture.relative_to(REPOSITORY)}: {size / 1000:.0f} kB")
+
+
+def main() -> int:
+    try:
+        make_pictures()
+        check_sizes()
+    except (StoppedError, AssertionError, OSError, subprocess.SubprocessError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Count what a reader must understand: lines of code without docstrings and comments."""
+
+import ast
+import io
+import tokenize
+
+_NOT_CODE = {
+    tokenize.COMMENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+    tokenize.INDENT,
+    tokenize.NEWLINE,
+    tokenize.NL,
+}
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def count_code_lines(source: str) -> int:
+    """Return the number of lines of Python source that hold code.
+
+    Args:
+        source: A module.
+
+    Returns:
+        Lines with at least one token that is no comment and belongs to no docstring.
+    """
+    documentation: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            documentation.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in _NOT_CODE:
+            code.update(range(token.start[0], token.end[0] + 1))
+    return len(code - documentation)

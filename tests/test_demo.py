@@ -1,0 +1,163 @@
+"""The demo shows what it promises, and would notice if it were not so."""
+
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import REPOSITORY, UV, run
+
+STATE = "weather-station-state/session.json"
+MODULE = "weather-station/src/weather_station/utils/persistence.py"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended."""
+
+    folder: Path
+    status: int
+    said: str
+    complained: str
+    group: int
+
+
+def start(folder: Path, *arguments: str) -> Ended:
+    """Run Python as `make demo` does, with a home of its own and the package cache of this one."""
+    home = folder.with_name(f"{folder.name}-home")
+    home.mkdir(exist_ok=True)
+    cache = run(UV, "cache", "dir", cwd=REPOSITORY).stdout.strip()
+    environment = {"HOME": str(home), "PYTHONPATH": "tests", "UV_CACHE_DIR": cache}
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("XDG_")}, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        said, complained = process.communicate(timeout=100)
+    assert list(home.iterdir()) == [], "something was left in the user's home"
+    return Ended(folder, process.returncode, said, complained, process.pid)
+
+
+def play(folder: Path) -> Ended:
+    return start(folder, "-m", "scripts.demo", "--folder", str(folder))
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    return play(tmp_path_factory.mktemp("demo"))
+
+
+def test_it_shows_every_promise_kept(played: Ended) -> None:
+    assert (played.status, played.complained) == (0, "")
+    for promise in (
+        "another process knows the files and the algorithm",
+        "it was killed with the new state written, and not yet in place",
+        "session.json is valid, and byte for byte as before",
+        "the next run works, with what was known before the kill",
+        "it has swept away what the kill had left",
+        "every example of its guides do what they say",
+    ):
+        assert re.search(rf"^  held  .*{promise}$", played.said, re.MULTILINE), played.said
+    assert re.search(r"^  \d+ passed$", played.said, re.MULTILINE)
+    assert f"cd {played.folder}/weather-station\n" in played.said
+
+
+def test_what_is_no_terminal_gets_plain_lines(played: Ended) -> None:
+    assert played.said.isascii()
+    assert "\x1b" not in played.said
+    assert not re.search(r"[ \r]$", played.said, re.MULTILINE)
+
+
+def test_the_state_is_whole_and_alone(played: Ended) -> None:
+    project = played.folder / "weather-station"
+    assert json.loads((played.folder / STATE).read_text()) == {
+        "algorithm": "sha512",
+        "files": [str(project / "README.md"), str(project / "pyproject.toml")],
+    }
+    assert [path.name for path in (played.folder / STATE).parent.iterdir()] == ["session.json"]
+
+
+def test_nothing_keeps_running(played: Ended) -> None:
+    with pytest.raises(ProcessLookupError):
+        os.killpg(played.group, 0)
+
+
+def test_it_can_be_run_again(played: Ended) -> None:
+    again = play(played.folder)
+    assert (again.status, again.complained) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["weather-station/notes.txt", "weather-station/.git/HEAD", "weather-station"],
+)
+def test_a_project_that_is_not_its_own_is_left_alone(made: str, tmp_path: Path) -> None:
+    precious = tmp_path / made
+    precious.parent.mkdir(exist_ok=True, parents=True)
+    if ".git" in made:
+        (tmp_path / "weather-station/.copier-answers.yml").write_text("_src_path: holdfast\n")
+    precious.write_text("precious")
+    ended = play(tmp_path)
+    assert ended.status == 1
+    assert "--folder" in ended.complained
+    assert precious.read_text() == "precious"
+
+
+SABOTAGE = {
+    "in place": (
+        "    descriptor = os.open(temporary,",
+        "    target.write_bytes(data)\n    descriptor = os.open(temporary,",
+        "byte for byte as before",
+    ),
+    "without waiting for the disk": (
+        "    os.fsync(descriptor)",
+        "    pass",
+        "killed with the new state written",
+    ),
+    "without sweeping": (
+        "        _sweep_temporaries(self._state_file.resolve())\n",
+        "",
+        "swept away",
+    ),
+}
+KILL = (
+    "import pathlib, sys, rich.console, scripts.demo\n"
+    "demo = scripts.demo.Demo(pathlib.Path(sys.argv[1]), rich.console.Console())\n"
+    "demo.kill_in_the_middle_of_a_save(demo.remember())\n"
+)
+
+
+@pytest.fixture(params=SABOTAGE)
+def broken_promise(request: pytest.FixtureRequest, played: Ended) -> Iterator[str]:
+    right, wrong, promise = SABOTAGE[request.param]
+    module = played.folder / MODULE
+    source = module.read_text()
+    assert source.count(right) == 1
+    module.write_text(source.replace(right, wrong))
+    yield promise
+    module.write_text(source)
+
+
+def test_it_notices_a_module_that_saves_badly(played: Ended, broken_promise: str) -> None:
+    ended = start(played.folder, "-c", KILL, str(played.folder))
+    assert ended.status == 1
+    assert re.search(rf"This did not hold: .*{broken_promise}", ended.complained), ended.complained
+
+
+def test_its_picture_is_up_to_date_and_keeps_to_itself(played: Ended) -> None:
+    source = (REPOSITORY / "docs/images/demo.svg").read_text()
+    shown = html.unescape(source).replace("\N{NO-BREAK SPACE}", " ")
+    for line in re.findall(r"^(?:\d\. .+|  held  .+)$", played.said, re.MULTILINE):
+        assert line.removeprefix("  held") in shown, f"run make pictures: it does not show {line!r}"
+    addresses = set(re.findall(r"https?://[^\s\"<]+", source))
+    assert addresses == {"http://www.w3.org/2000/svg", "http://127.0.0.1:8000"}

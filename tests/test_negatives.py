@@ -1,0 +1,125 @@
+"""The checks can fail: what is planted is caught, in emitted projects and by this suite."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from answers import everything
+from checks import find_faults
+from support import Workshop, render
+
+
+@pytest.fixture
+def project(tmp_path: Path, workshop: Workshop) -> Path:
+    rendered = render(tmp_path / "sample", **everything("cli_tool"))
+    workshop.adopt(rendered)
+    return rendered
+
+
+def append(path: str, text: str) -> Callable[[Path], None]:
+    def plant(project: Path) -> None:
+        with (project / path).open("a") as file:
+            file.write(text)
+
+    return plant
+
+
+CAUGHT_BY_THE_PROJECT = {
+    "an unused import": (append("src/sample/digest.py", "import os\n"), "ruff check"),
+    "a bare exec": (append("src/sample/digest.py", 'exec("pass")\n'), "ruff check"),
+    "a missing docstring": (
+        append("src/sample/digest.py", "\n\ndef f() -> None: ...\n"),
+        "ruff check",
+    ),
+    "an unformatted line": (
+        append("src/sample/digest.py", "x = {  'a':1 }\n"),
+        "ruff format --check",
+    ),
+    "an untyped function": (
+        append("src/sample/digest.py", "\n\ndef f(x):\n    return x\n"),
+        "mypy",
+    ),
+    "a wrong type in a test": (append("tests/test_cli.py", '\n\nX: int = "one"\n'), "mypy"),
+    "a failing test": (
+        append("tests/test_cli.py", "\n\ndef test_it() -> None:\n    assert 0\n"),
+        "pytest",
+    ),
+    "a warning": (
+        append(
+            "tests/test_cli.py",
+            "\n\nimport warnings\n\n\n"
+            "def test_it() -> None:\n    warnings.warn('x', stacklevel=1)\n",
+        ),
+        "pytest",
+    ),
+    "a broken block in a guide": (
+        append("user-docs/index.md", "\n```python\nassert 1 == 2\n```\n"),
+        "pytest tests/test_guides.py",
+    ),
+    "a dead link in the documentation": (
+        append("user-docs/index.md", "\n[gone](gone.md)\n"),
+        "mkdocs build --strict",
+    ),
+    "a page that nothing leads to": (
+        lambda project: (project / "user-docs/lost.md").write_text("# Lost\n") and None,
+        "mkdocs build --strict",
+    ),
+    "an uncovered branch": (
+        append("src/sample/digest.py", "\n\ndef _f(x: int) -> int:\n    return x if x else 1\n"),
+        "pytest --cov --cov-fail-under=100",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", CAUGHT_BY_THE_PROJECT)
+def test_the_projects_own_checks_catch(fault: str, project: Path, workshop: Workshop) -> None:
+    plant, command = CAUGHT_BY_THE_PROJECT[fault]
+    plant(project)
+    with pytest.raises(AssertionError, match="ended with"):
+        workshop.run(*command.split(), cwd=project)
+
+
+CAUGHT_BY_US = {
+    "leftover Jinja": (append("README.md", "{{ project_name }}\n"), "leftover Jinja"),
+    "a leftover statement": (append("src/sample/cli.py", "# {% if x %}\n"), "leftover Jinja"),
+    "an empty file": (append("tests/empty.py", ""), "is empty"),
+    "a blank line too many": (append("CHANGELOG.md", "\n"), "one line break"),
+    "doubled blank lines": (append("mkdocs.yml", "\n\n# x\n"), "doubled"),
+    "white space at the end": (append("Makefile", "# x \n"), "white space"),
+    "a dead link": (append("README.md", "[x](gone.md)\n"), "gone.md"),
+    "a path that is not there": (append("AGENTS.md", "`src/sample/gone.py`\n"), "gone.py"),
+    "broken TOML": (append("pyproject.toml", "= 1\n"), "does not parse"),
+    "broken YAML": (append("mkdocs.yml", "a: [\n"), "does not parse"),
+    "broken Python": (append("src/sample/cli.py", "def\n"), "does not parse"),
+    "stray punctuation": (append("README.md", "Ada <>\n"), "stray punctuation"),
+}
+
+
+@pytest.mark.parametrize("fault", CAUGHT_BY_US)
+def test_the_templates_checks_catch(fault: str, tmp_path: Path) -> None:
+    plant, expected = CAUGHT_BY_US[fault]
+    answers = everything("cli_tool")
+    project = render(tmp_path / "sample", **answers)
+    assert find_faults(project, answers) == []
+    plant(project)
+    assert any(expected in found for found in find_faults(project, answers))
+
+
+@pytest.mark.parametrize(
+    ("feature", "text"),
+    [
+        ("include_persistence_helpers", "a StatefulObject"),
+        ("include_docs", "see user-docs"),
+        ("include_agents_md", "see AGENTS.md"),
+        ("include_github_actions", "see .github/workflows"),
+        ("include_pre_commit", "run pre-commit"),
+    ],
+)
+def test_the_templates_checks_catch_a_mention_of_what_was_not_chosen(
+    feature: str, text: str, tmp_path: Path
+) -> None:
+    answers: dict[str, Any] = everything("library") | {feature: False}
+    project = render(tmp_path / "sample", **answers)
+    append("README.md", f"{text}\n")(project)
+    assert any("not chosen" in found for found in find_faults(project, answers))

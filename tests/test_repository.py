@@ -1,0 +1,88 @@
+"""The repository tells the truth about the template, and about itself."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from checks import load_yaml
+from code_lines import count_code_lines
+from support import REPOSITORY, files_of, questions, render
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+# Templates of pages are checked when they are rendered.
+OUR_PAGES = [path.name for path in REPOSITORY.glob("*.md")] + ["benchmarks/results.md"]
+
+
+def test_the_table_of_questions_is_that_of_the_template() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", README, re.MULTILINE)
+    asked = {
+        name: spec
+        for name, spec in questions().items()
+        if spec.get("help") and spec.get("ask", True)
+    }
+    assert [name for name, _, _ in rows] == list(asked)
+    for name, default, _ in rows:
+        spec = asked[name]
+        if "{" not in str(spec["default"]):
+            written = {True: "yes", False: "no"}.get(spec["default"], f"`{spec['default']}`")
+            assert default == written, name
+    for choice in (c for spec in asked.values() for c in _choices(spec)):
+        assert f"`{choice}`" in README, choice
+
+
+def _choices(spec: dict[str, object]) -> list[str]:
+    choices = spec.get("choices", [])
+    return list(choices.values()) if isinstance(choices, dict) else list(choices)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("page", OUR_PAGES)
+def test_links_in_our_own_pages_lead_somewhere(page: str) -> None:
+    text = (REPOSITORY / page).read_text()
+    for link in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text):
+        assert ((REPOSITORY / page).parent / link).exists(), link
+
+
+def test_every_workflow_gives_itself_no_more_rights_than_it_needs() -> None:
+    for path in sorted(REPOSITORY.glob(".github/workflows/*.yml")):
+        workflow = load_yaml(path.read_text())
+        assert workflow["permissions"] == {"contents": "read"}, path.name
+        for job in workflow["jobs"].values():
+            for step in job["steps"]:
+                used = step.get("uses", "actions/x@v1")
+                assert re.search(r"^actions/[\w-]+@v\d+$|@[0-9a-f]{40}$", used), used
+
+
+def test_the_commands_of_the_readme_are_those_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", README)) <= targets
+
+
+def test_the_version_of_copier_is_said_once() -> None:
+    needed = load_yaml((REPOSITORY / "copier.yml").read_text())["_min_copier_version"]
+    groups = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["dependency-groups"]
+    assert f"copier>={needed.removesuffix('.0')}" in groups["dev"]
+
+
+def test_the_emitted_module_stays_readable_in_one_sitting() -> None:
+    """Under 200 lines of code, without docstrings, comments and blank lines."""
+    path = REPOSITORY / "template/src/{{package_name}}/utils/persistence.py.jinja"
+    source = path.read_text().replace("{{ package_name }}", "sample")
+    assert count_code_lines(source) < 200
+
+
+def test_the_tree_in_the_readme_is_that_of_a_default_project(tmp_path: Path) -> None:
+    project = render(tmp_path / "weather-station")
+    drawn = re.search(r"```text\nweather-station/\n(.+?)```", README, re.DOTALL)
+    assert drawn is not None
+    folders: list[str] = []
+    files = set()
+    for line in drawn[1].splitlines():
+        depth = re.match(r"^[│├└─  ]*", line).end() // 4  # type: ignore[union-attr]
+        name = line.split("── ")[1]
+        folders = [*folders[: depth - 1], name]
+        if not name.endswith("/"):
+            files.add("".join(folders))
+    assert files == files_of(project).keys()
