@@ -1,0 +1,182 @@
+"""Every state that a crash can leave on the disk, from the system calls of one save.
+
+Crashing for real samples a few states. Here the calls are recorded once, with strace, and all
+the states they can lead to are enumerated, in a model a little harsher than ext4 and xfs:
+
+- The entries of a folder (create, mkdir, link, symlink, rename, unlink) change one after the
+  other, each at once: a crash keeps the first so many. fsync of the folder pins those so far.
+  Folders are independent: fsync of one pins nothing in its parent.
+- A file's content and mode are independent of its entry. A write may be there whole, in its
+  first or its second half, as zeros of its length, or not at all; a change of mode or length
+  is there or not; whatever the order was. fsync of the file pins all of them so far, and not
+  its entry.
+
+Owners and times are left out. A call that the model does not know is refused, not ignored.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import product
+from pathlib import Path, PurePath
+
+from durability.tracing import Operation
+
+
+@dataclass(frozen=True)
+class File:
+    data: bytes = b""
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Link:
+    target: str
+
+
+Tree = dict[str, File | Link | None]
+"""What is in a folder, by relative path; None is a folder, and "." the one itself."""
+
+
+def crash_states(before: Tree, operations: Sequence[Operation]) -> Iterator[tuple[bool, Tree]]:
+    """Yield each state once, and whether all of the operations had returned by then."""
+    disk, seen = _Disk(before), set()
+    for done in range(len(operations) + 1):
+        if done:
+            disk.do(operations[done - 1])
+        for tree in disk.states():
+            state = done == len(operations), frozenset(tree.items())
+            if state not in seen:
+                seen.add(state)
+                yield state[0], tree
+
+
+class _Disk:
+    """What was asked of a disk so far, and how much of that it must keep."""
+
+    def __init__(self, before: Tree) -> None:
+        self._nodes = list(before.values())
+        self._old = {path: number for number, path in enumerate(before)}
+        self._names: dict[str, int | None] = {**self._old}
+        self._entries: list[tuple[str, dict[str, int | None]]] = []
+        self._changes: dict[int, list[Operation]] = defaultdict(list)
+        self._pinned: Counter[str | int] = Counter()  # changes of a folder, or of a node
+
+    def do(self, operation: Operation) -> None:
+        match operation:
+            case ("create", path, mode):
+                if self._names.get(path) is None:
+                    self._enter(path, {path: self._new(File(mode=mode))})
+            case ("mkdir", path):
+                self._enter(path, {path: self._new(None)})
+            case ("symlink", path, target):
+                self._enter(path, {path: self._new(Link(target))})
+            case ("link", source, target):
+                self._enter(target, {target: self._node(source)})
+            case ("rename", source, target) if _folder(source) == _folder(target):
+                assert self._nodes[self._node(source)] is not None, "not modelled: a folder moves"
+                self._enter(target, {source: None, target: self._node(source)})
+            case ("unlink" | "rmdir", path):
+                self._enter(path, {path: None})
+            case ("write" | "truncate" | "chmod" as kind, path, *values):
+                self._changes[self._node(path)].append((kind, *values))
+            case ("fsync", path) if self._nodes[self._node(path)] is None:
+                self._pinned[path] = sum(folder == path for folder, _ in self._entries)
+            case ("fsync", path):
+                self._pinned[self._node(path)] = len(self._changes[self._node(path)])
+            case _:
+                raise ValueError(f"not modelled: {operation}")
+
+    def states(self) -> Iterator[Tree]:
+        folders = Counter(folder for folder, _ in self._entries)
+        contents = [list(self._contents(number)) for number in range(len(self._nodes))]
+        for kept in product(*(range(self._pinned[f], n + 1) for f, n in folders.items())):
+            names = self._names_after(dict(zip(folders, kept, strict=True)))
+            for nodes in product(*contents):
+                yield {path: nodes[number] for path, number in names.items()}
+
+    def _names_after(self, kept: dict[str, int]) -> dict[str, int]:
+        """Return what can be reached when each folder has kept so many of its changes."""
+        names: dict[str, int | None] = {**self._old}
+        for folder, change in self._entries:
+            if kept[folder]:
+                kept[folder] -= 1
+                names |= change
+        there = {path: number for path, number in names.items() if number is not None}
+        return {p: n for p, n in there.items() if all(str(q) in there for q in PurePath(p).parents)}
+
+    def _contents(self, number: int) -> set[File | Link | None]:
+        changes, pinned = self._changes[number], self._pinned[number]
+        choices = [[change] for change in changes[:pinned]] + [*map(_outcomes, changes[pinned:])]
+        return {reduce(_changed, chosen, self._nodes[number]) for chosen in product(*choices)}
+
+    def _node(self, path: str) -> int:
+        number = self._names[path]
+        assert number is not None, f"{path} is not there"
+        return number
+
+    def _new(self, node: File | Link | None) -> int:
+        self._nodes.append(node)
+        return len(self._nodes) - 1
+
+    def _enter(self, path: str, change: dict[str, int | None]) -> None:
+        self._entries.append((_folder(path), change))
+        self._names |= change
+
+
+def _folder(path: str) -> str:
+    return str(PurePath(path).parent)
+
+
+def _outcomes(change: Operation) -> list[Operation]:
+    """Return what may become of a change that is not pinned."""
+    match change:
+        case ("write", offset, data):
+            half, end = len(data) // 2, offset + len(data)
+            first, second = ("write", offset, data[:half]), ("write", offset + half, data[half:])
+            return [("lost",), ("write", end, b""), first, second, change]
+        case _:
+            return [("lost",), change]
+
+
+def _changed(node: File | Link | None, change: Operation) -> File | Link | None:
+    assert isinstance(node, File)
+    match change:
+        case ("write", offset, data):
+            old = node.data.ljust(offset, b"\0")
+            return replace(node, data=old[:offset] + data + old[offset + len(data) :])
+        case ("truncate", size):
+            return replace(node, data=node.data[:size].ljust(size, b"\0"))
+        case ("chmod", mode):
+            return replace(node, mode=mode)
+        case _:
+            return node
+
+
+def read_tree(root: Path) -> Tree:
+    """Return what is in a folder."""
+    tree: Tree = {".": None}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_symlink():
+            tree[name] = Link(os.readlink(path))
+        elif path.is_dir():
+            tree[name] = None
+        else:
+            tree[name] = File(path.read_bytes(), path.stat().st_mode & 0o7777)
+    return tree
+
+
+def write_tree(tree: Tree, root: Path) -> None:
+    """Make a folder with this in it."""
+    for name, node in sorted(tree.items()):
+        path = root / name
+        if node is None:
+            path.mkdir(parents=True)
+        elif isinstance(node, Link):
+            path.symlink_to(node.target)
+        else:
+            path.write_bytes(node.data)
+            path.chmod(node.mode)
