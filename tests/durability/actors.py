@@ -17,8 +17,8 @@ import stat
 import struct
 import sys
 import threading
-import types
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

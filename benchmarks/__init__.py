@@ -1,0 +1,1 @@
+"""What Holdfast costs, measured side by side."""
