@@ -5,12 +5,14 @@
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
+# Trust what the machine trusts, as pip does.
+export UV_SYSTEM_CERTS ?= true
 RUN := PYTHONPATH=tests $(BIN)/python
 
 .PHONY: help demo test check format bench pictures
 
 help:  ## Show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## Scaffold a project, install it, run it, kill it, and see its state survive
 	@$(RUN) -m scripts.demo
@@ -25,7 +27,7 @@ check: .venv/ready  ## Check format, style, types and documentation
 	$(BIN)/pyright
 	$(RUN) -m pytest -n auto -q tests/test_repository.py
 
-format: .venv/ready  ## Put the code in shape
+format: .venv/ready  ## Format the code and fix what ruff can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 

@@ -115,8 +115,8 @@ def test_a_project_that_is_not_its_own_is_left_alone(made: str, tmp_path: Path) 
 
 SABOTAGE = {
     "in place": (
-        "    descriptor = os.open(temporary,",
-        "    target.write_bytes(data)\n    descriptor = os.open(temporary,",
+        "    fd = os.open(temporary,",
+        "    Path(target).write_bytes(data)\n    fd = os.open(temporary,",
         "byte for byte as before",
     ),
     "without waiting for the disk": (

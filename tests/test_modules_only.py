@@ -92,7 +92,7 @@ def test_the_first_words_after_copying_say_what_to_do(tmp_path: Path) -> None:
     arguments = ("copy", "--defaults", *answers, template, project)
     told = run(copier, *arguments, cwd=tmp_path).stderr
     assert "python -m pytest tests/utils tests/test_guides.py" in told
-    assert "Nothing needs to be installed" in told
+    assert "Python 3.11 or newer and nothing else" in told
 
 
 @pytest.fixture(scope="module")

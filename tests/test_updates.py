@@ -85,8 +85,8 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
 
     edit(
         module(template, "utils/persistence.py.jinja"),
-        "    if not folder.is_dir():\n",
-        "    # Fixed.\n    if not folder.is_dir():\n",
+        "    if not os.path.isdir(folder):\n",
+        "    # Fixed.\n    if not os.path.isdir(folder):\n",
     )
     edit(template / "template/pyproject.toml.jinja", '    "rich>=14",\n', '    "rich>=14.1",\n')
     edit(template / "template/pyproject.toml.jinja", '    "pytest>=8.4",\n', '    "pytest>=9",\n')
@@ -248,8 +248,11 @@ def test_a_project_from_a_released_version_updates_to_this_one(
         git(template, "tag", "--delete", other)
     git(template, "tag", "v0.0.1")
     project = start(template, tmp_path / "sample", project_type=project_type)
+    for part in ("includes", "template"):
+        shutil.rmtree(template / part)
     copy_template(template)
-    git(template, "commit", "--quiet", "--all", "--allow-empty", "--message", "This one")
+    git(template, "add", "--all")
+    git(template, "commit", "--quiet", "--allow-empty", "--message", "This one")
     git(template, "tag", "v0.0.2")
     update(project)
     fresh = render(tmp_path / "fresh" / "sample", template, project_type=project_type)

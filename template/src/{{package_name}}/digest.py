@@ -5,7 +5,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-_PIECE = 1024 * 1024  # bytes; large enough that Python's own work does not count
+_PIECE = 1024 * 1024  # bytes; large enough that Python's own overhead is negligible
 
 
 class Algorithm(StrEnum):
