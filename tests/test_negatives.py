@@ -26,24 +26,32 @@ def append(path: str, text: str) -> Callable[[Path], None]:
 
 
 CAUGHT_BY_THE_PROJECT = {
-    "an unused import": (append("src/sample/digest.py", "import os\n"), "ruff check"),
-    "a bare exec": (append("src/sample/digest.py", 'exec("pass")\n'), "ruff check"),
+    "an unused import": (append("src/sample/digest.py", "import os\n"), "ruff check", "F401"),
+    "a bare exec": (append("src/sample/digest.py", 'exec("pass")\n'), "ruff check", "S102"),
     "a missing docstring": (
         append("src/sample/digest.py", "\n\ndef f() -> None: ...\n"),
         "ruff check",
+        "D103",
     ),
     "an unformatted line": (
         append("src/sample/digest.py", "x = {  'a':1 }\n"),
         "ruff format --check",
+        "would be reformatted",
     ),
     "an untyped function": (
         append("src/sample/digest.py", "\n\ndef f(x):\n    return x\n"),
         "mypy",
+        "no-untyped-def",
     ),
-    "a wrong type in a test": (append("tests/test_cli.py", '\n\nX: int = "one"\n'), "mypy"),
+    "a wrong type in a test": (
+        append("tests/test_cli.py", '\n\nX: int = "one"\n'),
+        "mypy",
+        "assignment",
+    ),
     "a failing test": (
         append("tests/test_cli.py", "\n\ndef test_it() -> None:\n    assert 0\n"),
         "pytest",
+        "1 failed",
     ),
     "a warning": (
         append(
@@ -52,31 +60,36 @@ CAUGHT_BY_THE_PROJECT = {
             "def test_it() -> None:\n    warnings.warn('x', stacklevel=1)\n",
         ),
         "pytest",
+        "1 failed",
     ),
     "a broken block in a guide": (
         append("user-docs/index.md", "\n```python\nassert 1 == 2\n```\n"),
         "pytest tests/test_guides.py",
+        "1 failed",
     ),
     "a dead link in the documentation": (
         append("user-docs/index.md", "\n[gone](gone.md)\n"),
         "mkdocs build --strict",
+        "gone.md",
     ),
     "a page that nothing leads to": (
-        lambda project: (project / "user-docs/lost.md").write_text("# Lost\n") and None,
+        append("user-docs/lost.md", "# Lost\n"),
         "mkdocs build --strict",
+        "lost.md",
     ),
     "an uncovered branch": (
         append("src/sample/digest.py", "\n\ndef _f(x: int) -> int:\n    return x if x else 1\n"),
         "pytest --cov --cov-fail-under=100",
+        "Coverage failure",
     ),
 }
 
 
 @pytest.mark.parametrize("fault", CAUGHT_BY_THE_PROJECT)
 def test_the_projects_own_checks_catch(fault: str, project: Path, workshop: Workshop) -> None:
-    plant, command = CAUGHT_BY_THE_PROJECT[fault]
+    plant, command, words = CAUGHT_BY_THE_PROJECT[fault]
     plant(project)
-    with pytest.raises(AssertionError, match="ended with"):
+    with pytest.raises(AssertionError, match=f"(?s)ended with.*{words}"):
         workshop.run(*command.split(), cwd=project)
 
 

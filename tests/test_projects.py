@@ -85,7 +85,7 @@ def test_the_packages_build_and_run_in_an_empty_environment(
             assert environment.run("python", "-c", program, cwd=tmp_path) == "1.5 KiB\n"
 
 
-@pytest.mark.parametrize("python", interpreters(), ids=lambda path: path.parts[-3])
+@pytest.mark.parametrize("python", interpreters(), ids=str)
 @pytest.mark.parametrize("answers", CHOSEN[:2], ids=label)
 def test_it_works_on_every_python_there_is(
     answers: dict[str, Any], python: Path, tmp_path: Path

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checks import load_yaml
@@ -45,14 +46,34 @@ def test_links_in_our_own_pages_lead_somewhere(page: str) -> None:
         assert ((REPOSITORY / page).parent / link).exists(), link
 
 
-def test_every_workflow_gives_itself_no_more_rights_than_it_needs() -> None:
-    for path in sorted(REPOSITORY.glob(".github/workflows/*.yml")):
-        workflow = load_yaml(path.read_text())
-        assert workflow["permissions"] == {"contents": "read"}, path.name
-        for job in workflow["jobs"].values():
+def workflows(project: Path) -> dict[str, Any]:
+    return {
+        path.name: load_yaml(path.read_text())
+        for path in sorted((project / ".github/workflows").glob("*.yml"))
+    }
+
+
+def test_every_workflow_gives_itself_no_more_rights_than_it_needs(tmp_path: Path) -> None:
+    emitted = workflows(render(tmp_path / "sample"))
+    assert emitted.keys() == {"ci.yml", "release.yml"}
+    for name, workflow in [*workflows(REPOSITORY).items(), *emitted.items()]:
+        assert workflow["permissions"] == {"contents": "read"}, name
+        for job_name, job in workflow["jobs"].items():
+            # Only the job that publishes may prove who it is.
+            more = {"id-token": "write"} if job_name == "publish" else None
+            assert job.get("permissions") == more, job_name
             for step in job["steps"]:
                 used = step.get("uses", "actions/x@v1")
                 assert re.search(r"^actions/[\w-]+@v\d+$|@[0-9a-f]{40}$", used), used
+
+
+def test_the_emitted_workflows_pin_what_ours_pin(tmp_path: Path) -> None:
+    """Dependabot keeps ours up to date, and cannot read templates."""
+    uses = re.compile(r"uses: ([\w/-]+)@(.+)")
+    ours = dict(uses.findall((REPOSITORY / ".github/workflows/ci.yml").read_text()))
+    for path in (render(tmp_path / "sample") / ".github/workflows").iterdir():
+        for action, pin in uses.findall(path.read_text()):
+            assert ours.get(action, pin) == pin, (path.name, action)
 
 
 def test_the_commands_of_the_readme_are_those_of_the_makefile() -> None:
