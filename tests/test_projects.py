@@ -1,6 +1,8 @@
 """What comes out works: its tests, types, documentation and packages, on each Python."""
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,29 @@ def test_it_works_on_every_python_there_is(
     environment = Environment(tmp_path / "environment", python)
     environment.install("--editable", ".", "--group", "test", cwd=project)
     environment.run("pytest", "-p", "no:cacheprovider", cwd=project)
+
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="then every other test is one by an ordinary user")
+def test_the_tests_pass_as_an_ordinary_user() -> None:
+    """In folders and with a Python that such a user can enter: root's often are closed."""
+    candidates = [Path("/usr/bin/python3"), *interpreters()]
+    question = "import sys; sys.exit(sys.version_info < (3, 11))"
+    python = next(
+        path
+        for path in candidates
+        if run(*NOBODY, path, "-c", question, cwd=Path("/"), check=False).returncode == 0
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        project = render(folder / "sample", **CHOSEN[0])
+        environment = Environment(folder / "environment", python)
+        environment.install("--editable", ".", "--group", "test", cwd=project)
+        run("chown", "--recursive", "65534:65534", project, cwd=folder)
+        run(*NOBODY, environment.tool("pytest"), "-q", cwd=project, env={"HOME": str(project)})
 
 
 @pytest.mark.parametrize("answers", [CHOSEN[0], CHOSEN[1]], ids=label)
