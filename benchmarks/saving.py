@@ -271,7 +271,7 @@ def _jsonpickle(path: Path, state: State) -> Save:
 
 
 def _shelve(path: Path, state: State) -> Save:
-    shelf = shelve.open(str(path))  # noqa: S301, SIM115
+    shelf = shelve.open(str(path))  # noqa: S301, SIM115 - our own file, kept open
 
     def save() -> None:
         shelf["state"] = state
@@ -296,7 +296,7 @@ def _json_dump(path: Path, state: State) -> Save:
 def _shelve_backend(folder: Path) -> str:
     """Return the database that shelve uses here: it depends on how Python was built."""
     path = str(folder / "shelf")
-    shelve.open(path).close()  # noqa: S301
+    shelve.open(path).close()  # noqa: S301 - our own file
     return dbm.whichdb(path) or "dbm.dumb"
 
 

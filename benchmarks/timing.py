@@ -51,7 +51,7 @@ def take_turns(rivals: Mapping[str, Rival], rounds: int) -> Timings:
     rival would find the caches as that one leaves them.
     """
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
-    order, shuffle = list(rivals), random.Random(0).shuffle  # noqa: S311
+    order, shuffle = list(rivals), random.Random(0).shuffle  # noqa: S311 - an order
     for number in range(-1, rounds):
         shuffle(order)
         for name in order:

@@ -120,7 +120,7 @@ def serve(folder: Path) -> Iterator[str]:
     """
 
     class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class names it
             """Say nothing."""
 
     handler = functools.partial(Handler, directory=folder)

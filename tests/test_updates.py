@@ -257,3 +257,20 @@ def test_a_project_from_a_released_version_updates_to_this_one(
     update(project)
     fresh = render(tmp_path / "fresh" / "sample", template, project_type=project_type)
     assert files_of(project) == files_of(fresh)
+
+
+def test_a_conflict_keeps_both_sides_and_the_command_we_tell_names_it(
+    template: Path, tmp_path: Path
+) -> None:
+    project = start(template, tmp_path / "sample")
+    edit(project / "README.md", "## Licence\n", "## Mine\n")
+    commit_all(project, "Edit")
+    edit(template / "template/README.md.jinja", "## Licence\n", "## Theirs\n")
+    release(template, "v1.1.0")
+    run_update(project, settings=Settings(), defaults=True, overwrite=True, quiet=True)
+    text = (project / "README.md").read_text()
+    assert "## Mine" in text
+    assert "## Theirs" in text
+    told = run("git", "diff", "--check", cwd=project, check=False)
+    assert told.returncode != 0
+    assert "README.md" in told.stdout

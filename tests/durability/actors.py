@@ -132,7 +132,7 @@ def kill_at_random(path: str, times: str) -> None:
             os.dup2(writer, 1)
             save_for_ever(path)
         os.close(writer)
-        time.sleep(random.uniform(0, 0.01))  # noqa: S311
+        time.sleep(random.uniform(0, 0.01))  # noqa: S311 - a delay, no secret
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         with open(reader) as answers:

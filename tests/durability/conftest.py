@@ -91,14 +91,14 @@ def children(module: Path) -> Iterator[Children]:
 def public_folder() -> Iterator[Path]:
     """Return a folder that an ordinary user can reach: pytest's own are for the owner only."""
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)  # noqa: S103
+        os.chmod(folder, 0o777)  # noqa: S103 - any user must enter
         yield Path(folder)
 
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Path]:
     """Return a folder for what has nothing to do with a disk, and should not wait for one."""
-    shared = Path("/dev/shm")  # noqa: S108
+    shared = Path("/dev/shm")  # noqa: S108 - only for private folders in it
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else tmp_path) as folder:
         yield Path(folder)
 

@@ -57,7 +57,7 @@ def test_a_cut_between_saves_leaves_the_last_one_or_the_one_under_way(
         writer = children.start("save_for_ever", path, stderr=subprocess.DEVNULL)
         assert writer.stdout
         said = os.read(writer.stdout.fileno(), 100)
-        time.sleep(random.uniform(0, 0.05))  # noqa: S311
+        time.sleep(random.uniform(0, 0.05))  # noqa: S311 - a delay, no secret
         os.set_blocking(writer.stdout.fileno(), False)
         with contextlib.suppress(BlockingIOError):
             said += os.read(writer.stdout.fileno(), 1 << 16)
