@@ -11,14 +11,30 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import copying, importing, plots, report, saving
+from benchmarks import (
+    calling,
+    copying,
+    importing,
+    plots,
+    report,
+    responding,
+    saving,
+    suggesting,
+)
 
-BENCHMARKS = {"copy": copying.measure, "save": saving.measure, "import": importing.measure}
+BENCHMARKS = {
+    "copy": copying.measure,
+    "save": saving.measure,
+    "call": calling.measure,
+    "respond": responding.measure,
+    "suggest": suggesting.measure,
+    "import": importing.measure,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="copy|save|import", help="default: all")
+    parser.add_argument("names", nargs="*", metavar="|".join(BENCHMARKS), help="default: all")
     parser.add_argument("--quick", action="store_true", help="few rounds, and no failure")
     arguments = parser.parse_args()
     names = list(dict.fromkeys(arguments.names or BENCHMARKS))

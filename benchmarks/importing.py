@@ -1,73 +1,104 @@
-"""Importing `utils.persistence`, against the modules that anybody would need for the same.
+"""Importing each module of `utils`, against the standard modules that it cannot do without.
 
-Whole interpreters are timed, from start to end. The package is on the path with the metadata
-of an installed one. Beside the library there is the module alone, as in a project that
-exists already, to tell what the module costs from what its package costs.
+Whole interpreters are timed, from start to end. Each module is measured as a file that was
+copied alone, and in a library, which has all of them and the metadata of an installed package:
+that tells what the module costs from what its package costs.
 """
 
+import ast
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from support import render
 
 from benchmarks.report import Bars, Result, Verdict, milliseconds
 from benchmarks.timing import Rival, take_turns
 
-LIMIT = 5.0
+LIMIT = 10.0
+PERSISTENCE_LIMIT = 5.0
 
-_EMPTY = "an empty program"
-_STANDARD = "json, logging, tempfile, pathlib"
-_ALONE = "the module alone"
-_WHOLE = "the module in a library"
+_PERSISTENCE = "persistence"
+_OTHERS = ("validation", "responses", "errors")
+# What anybody would import to keep a state in a file.
+_BY_HAND = "import json, logging, tempfile, pathlib"
+_EMPTY = "pass"
 
 
 def measure(folder: Path, quick: bool) -> Result:
     library = importable_library(folder / "library")
-    alone = render(folder / "alone", project_type="modules_only", package_name="alone") / "src"
-    (alone / "alone" / "__init__.py").touch()
+    alone = folder / "alone"
+    alone.mkdir()
+    modules = (_PERSISTENCE, *_OTHERS)
+    for module in modules:
+        shutil.copy(library / f"measured/utils/{module}.py", alone)
+    standard = {module: _standard_imports(alone / f"{module}.py") for module in modules}
     environment = {
         **os.environ,
         "PYTHONPATH": f"{library}{os.pathsep}{alone}",
         "PYTHONDONTWRITEBYTECODE": "",
     }
 
-    statements = {
-        _EMPTY: "pass",
-        _STANDARD: "import json, logging, tempfile, pathlib",
-        _ALONE: "import alone.utils.persistence",
-        _WHOLE: "import measured.utils.persistence",
-    }
-
     def rival(statement: str) -> Rival:
         command = [sys.executable, "-c", statement]
         return Rival(lambda: subprocess.run(command, cwd=folder, env=environment, check=True))
 
+    statements = [
+        _EMPTY,
+        _BY_HAND,
+        *standard.values(),
+        *map(_import_alone, modules),
+        *map(_import_from_library, modules),
+    ]
     timings = take_turns(
-        {name: rival(statement) for name, statement in statements.items()},
-        rounds=15 if quick else 121,
+        {statement: rival(statement) for statement in statements}, rounds=15 if quick else 121
     )
-    more = {name: timings.difference(name, _STANDARD) for name in (_ALONE, _WHOLE)}
+
+    def added(statement: str, to: str = _EMPTY) -> float:
+        return timings.difference(statement, to)
+
+    adds = {f"`{module}`": added(_import_alone(module)) * 1000 for module in _OTHERS}
+    more = added(_import_from_library(_PERSISTENCE), to=_BY_HAND)
     return Result(
         name="import",
-        title="Importing `utils.persistence`",
-        introduction="Milliseconds that `python -c` takes from start to end.",
-        columns=("process", "more than an empty program", "more than the four modules"),
+        title="Importing the modules of `utils`",
+        introduction=(
+            "Milliseconds that an import adds to `python -c`, which takes "
+            f"{milliseconds(timings.median(_EMPTY))} from start to end with an empty program."
+        ),
+        columns=(
+            "the standard modules it imports",
+            "the module alone",
+            "which is more by",
+            "the module in a library",
+        ),
         rows={
-            name: (
-                milliseconds(timings.median(name)),
-                milliseconds(timings.difference(name, _EMPTY)) if name != _EMPTY else "",
-                milliseconds(more[name]) if name in more else "",
+            f"`{module}`": (
+                milliseconds(added(standard[module])),
+                milliseconds(added(_import_alone(module))),
+                milliseconds(added(_import_alone(module), to=standard[module])),
+                milliseconds(added(_import_from_library(module))),
             )
-            for name in statements
+            for module in modules
         },
         rounds={"import": timings.rounds},
-        verdicts=[Verdict("import", more[_WHOLE] * 1000, LIMIT, " ms more")],
+        verdicts=[
+            *(Verdict(f"{name} alone", value, LIMIT, " ms") for name, value in adds.items()),
+            Verdict(
+                f"`{_PERSISTENCE}` in a library, against `{_BY_HAND}`",
+                more * 1000,
+                PERSISTENCE_LIMIT,
+                " ms more",
+            ),
+        ],
         plot=Bars(
-            title="Importing utils.persistence",
-            unit="milliseconds more than json, logging, tempfile and pathlib take",
-            values={name: value * 1000 for name, value in more.items()},
+            title="Importing the modules of utils",
+            unit="milliseconds more than an empty program takes",
+            values={name.strip("`"): value for name, value in adds.items()},
             limit=LIMIT,
         ),
     )
@@ -86,3 +117,31 @@ def importable_library(destination: Path) -> Path:
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.1\nName: measured\nVersion: 0.1.0\n")
     return project / "src"
+
+
+def import_emitted(module: str, library: Path) -> Any:
+    """Render a library there, and import a module of its `utils` into this process."""
+    sys.path.insert(0, str(importable_library(library)))
+    return importlib.import_module(f"measured.utils.{module}")
+
+
+def _import_alone(module: str) -> str:
+    return f"import {module}"
+
+
+def _import_from_library(module: str) -> str:
+    return f"import measured.utils.{module}"
+
+
+def _standard_imports(path: Path) -> str:
+    """Return a statement that imports what a module imports at its top."""
+    names: list[str] = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Import():
+                names += (alias.name for alias in node.names)
+            case ast.ImportFrom(module=str(name)):
+                names.append(name)
+            case _:
+                pass
+    return f"import {', '.join(dict.fromkeys(names))}"

@@ -88,8 +88,8 @@ def _draw_panels(plot: Panels) -> Figure:
     panels: Sequence[Axes] = figure.subplots(ncols=len(plot.values), sharey=True)
     for axes, (title, values) in zip(panels, plot.values.items(), strict=True):
         for name, value in values.items():
-            kept = name in plot.lossless
-            colour = _GOOD if kept else _BAD
+            stands_out = name in plot.outstanding
+            colour = _GOOD if stands_out else _BAD
             axes.plot([1, value], [name, name], color=colour, linewidth=2)
             axes.plot(
                 [value],
@@ -97,7 +97,7 @@ def _draw_panels(plot: Panels) -> Figure:
                 marker="o",
                 markersize=8,
                 color=colour,
-                markerfacecolor=colour if kept else "none",
+                markerfacecolor=colour if stands_out else "none",
             )
             axes.annotate(
                 f"{value:.{2 if value < 1 else 1 if value < 10 else 0}f}",

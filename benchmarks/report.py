@@ -9,7 +9,15 @@ from pathlib import Path
 
 RESULTS = Path(__file__).with_name("results.md")
 
-_RIVALS = ("atomicwrites", "tinydb", "jsonpickle", "diskcache")
+_RIVALS = (
+    "atomicwrites",
+    "tinydb",
+    "jsonpickle",
+    "diskcache",
+    "pydantic",
+    "msgspec",
+    "rapidfuzz",
+)
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,12 @@ class Bars:
 
 @dataclass(frozen=True)
 class Panels:
-    """A plot of many values in panels, in which the lossless rivals stand out."""
+    """A plot of many values in panels, in which some rivals stand out; `unit` says why."""
 
     title: str
     unit: str
     values: Mapping[str, Mapping[str, float]]
-    lossless: Set[str]
+    outstanding: Set[str]
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,12 @@ class Result:
 
 def milliseconds(seconds: float) -> str:
     """Return three significant digits, in milliseconds."""
-    value = seconds * 1000
-    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
+    return _three_digits(seconds * 1e3)
+
+
+def microseconds(seconds: float) -> str:
+    """Return three significant digits, in microseconds."""
+    return _three_digits(seconds * 1e6)
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:
@@ -115,6 +127,10 @@ from that of the two times beside it.
 - rounds: {", ".join(rounds)}
 - {", ".join(versions)}
 """
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
 
 
 def _table(header: Sequence[str], rows: Mapping[str, Sequence[str]]) -> Iterator[str]:

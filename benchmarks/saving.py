@@ -13,11 +13,9 @@ on an ext4 file system that was shut down without a flush right after the save.
 # pyright: reportMissingImports=false
 
 import dbm
-import importlib
 import json
 import os
 import shelve
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,7 @@ from atomicwrites import atomic_write
 from tinydb import TinyDB
 from tinydb.table import Document
 
-from benchmarks.importing import importable_library
+from benchmarks.importing import import_emitted
 from benchmarks.report import Panels, Result, Verdict, milliseconds
 from benchmarks.timing import Rival, Timings, take_turns
 
@@ -66,8 +64,7 @@ class Way:
 
 
 def measure(folder: Path, quick: bool) -> Result:
-    sys.path.insert(0, str(importable_library(folder / "library")))
-    stateful = importlib.import_module("measured.utils.persistence").StatefulObject
+    stateful = import_emitted("persistence", folder / "library").StatefulObject
     ways = _ways(folder)
 
     timings: dict[str, Timings] = {}
@@ -113,7 +110,7 @@ def measure(folder: Path, quick: bool) -> Result:
                 size: {name: times.ratio(name, _BARE) for name in (_WHOLE, *ways)}
                 for size, times in timings.items()
             },
-            lossless={_WHOLE, *(name for name, way in ways.items() if way.loses == "nothing")},
+            outstanding={_WHOLE, *(name for name, way in ways.items() if way.loses == "nothing")},
         ),
     )
 
@@ -267,7 +264,7 @@ def _tinydb(path: Path, state: State) -> Save:
 
 
 def _jsonpickle(path: Path, state: State) -> Save:
-    return lambda: path.write_text(jsonpickle.encode(state, keys=True))
+    return lambda: path.write_text(str(jsonpickle.encode(state, keys=True)))
 
 
 def _shelve(path: Path, state: State) -> Save:

@@ -35,13 +35,25 @@ ANSWERS = {
     "project_type": "cli_tool",
     "project_name": PROJECT,
     "package_name": "weather_station",
-    "project_description": "Checks that weather records are unchanged",
+    "project_description": "Knows which servers have the weather",
     "author_name": "Ada Lovelace",
     "author_email": "ada@example.org",
     "repository_owner": "",
     "license": "MIT",
     "python_version": "3.11",
     **{name: True for name in questions() if name.startswith("include_")},
+}
+
+SERVERS = {
+    "github": {"url": "https://github.example.org"},
+    "gitlab": {"url": "https://gitlab.example.org"},
+    "gitea": {"url": "https://gitea.example.org"},
+}
+IMPORTED = {
+    "docs": {"url": "https://docs.example.org"},
+    "gitea": {"url": "https://gitea.example.net"},
+    "lint": {"command": "ruff", "args": ["server"]},
+    "news": {"url": "news.example.org"},
 }
 
 # Stops the program where a save is most at risk: the new state is written, and not yet renamed
@@ -111,7 +123,7 @@ class Demo:
     def __init__(self, folder: Path, console: Console) -> None:
         self.folder = folder.resolve()
         self.project = self.folder / PROJECT
-        self.state_file = self.folder / f"{PROJECT}-state" / "session.json"
+        self.state_file = self.folder / f"{PROJECT}-state" / "registry.json"
         self._screen = Screen(console, self.folder)
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(OTHERS_SETTINGS)},
@@ -122,8 +134,8 @@ class Demo:
         """Show everything; raises StoppedError at the first thing that does not hold."""
         self.scaffold()
         self.install()
-        digests = self.remember()
-        self.kill_in_the_middle_of_a_save(digests)
+        self.use()
+        self.kill_in_the_middle_of_a_save()
         self.test()
         self.say_what_to_try_next()
 
@@ -149,40 +161,59 @@ class Demo:
         self._screen.lines([f"{len(packages)} packages"])
         self._screen.command("source .venv/bin/activate")
 
-    def remember(self) -> list[str]:
-        """Return the digests of the files that the program remembers from then on."""
+    def use(self) -> None:
         self._screen.step("3. Run its program: each process knows what the last one did")
-        self._run(self._installed(PROJECT), "forget")
+        self.state_file.unlink(missing_ok=True)
         self._screen.command("export", f"{STATE_FILE}={self._environment[STATE_FILE]}")
-        files = ["README.md", "pyproject.toml"]
-        printed = self._run_program("digest", *files, "--algorithm", "sha512")
+        for name, definition in SERVERS.items():
+            self._run_program("add", name, json.dumps(definition))
         self._hold(
-            self._run_program("last") == [f"sha512  {self.project / file}" for file in files],
-            "another process knows the files and the algorithm",
+            self._run_program("list") == sorted(SERVERS), "another process knows all three servers"
         )
-        return digests_in(printed)
 
-    def kill_in_the_middle_of_a_save(self, digests: list[str]) -> None:
-        self._screen.step("4. Kill it with SIGKILL, in the middle of a save")
+        self._screen.step("4. Get it wrong, in three ways")
+        self._hold(
+            self._run_program("get", "githbu", status=1)
+            == ["Error: Server 'githbu' not found. Did you mean 'github'?"],
+            "a typing error is corrected, by the one name that was meant",
+        )
         before = self.state_file.read_bytes()
-        status = self._kill_before_rename("digest", "LICENSE", "--algorithm", "blake2b")
+        refused = self._run_program(
+            "add", "lint", '{"command": "ruff", "env": {"PORT": 80}}', status=2
+        )
+        self._hold(
+            "$.env.PORT" in "".join(refused) and self.state_file.read_bytes() == before,
+            "a bad definition is refused, with the place where it is bad",
+        )
+        imported = self.folder / f"{PROJECT}-servers.json"
+        imported.write_text(json.dumps(IMPORTED, indent=2))
+        self._run_program("import", self._from_project(imported), status=3)
+        self._hold(
+            self._run_program("list") == sorted([*SERVERS, "docs", "lint"]),
+            "what could be imported is there, what could not be is named, with the reason",
+        )
+
+    def kill_in_the_middle_of_a_save(self) -> None:
+        self._screen.step("5. Kill it with SIGKILL, in the middle of a save")
+        before = self.state_file.read_bytes()
+        status = self._kill_before_rename("add", "backup", '{"command": "restic"}')
         left = self._list_state_folder()
         self._hold(
-            status == -signal.SIGKILL and [algorithm_in(path) for path in left] == ["blake2b"],
+            status == -signal.SIGKILL and [("backup" in names_in(path)) for path in left] == [True],
             "it was killed with the new state written, and not yet in place",
         )
         self._hold(
-            self.state_file.read_bytes() == before and algorithm_in(self.state_file) == "sha512",
+            self.state_file.read_bytes() == before and "lint" in names_in(self.state_file),
             f"{self.state_file.name} is valid, and byte for byte as before",
         )
         self._hold(
-            digests_in(self._run_program("digest")) == digests,
+            self._run_program("list") == names_in(self.state_file),
             "the next run works, with what was known before the kill",
         )
         self._hold(self._list_state_folder() == [], "it has swept away what the kill had left")
 
     def test(self) -> None:
-        self._screen.step("5. Run its own tests, which came with it")
+        self._screen.step("6. Run its own tests, which came with it")
         self._screen.command("pytest", "--quiet")
         with self._screen.waiting("Testing"):
             report = self._run(self._installed("pytest"), "--quiet")
@@ -199,7 +230,7 @@ class Demo:
             path = f'PATH="{UV.parent}:$PATH"'
             self._screen.command("export", path, comment="uv, which the rest needs")
         self._screen.command("cd", self._shown_project())
-        self._screen.command("uv run", PROJECT, "digest README.md")
+        self._screen.command("uv run", PROJECT, "get githbu")
         self._screen.command("make test", comment="shows what the tests do not reach: nothing")
         self._screen.command("make serve", comment="its guides, at http://127.0.0.1:8000")
 
@@ -215,7 +246,7 @@ class Demo:
 
     def _kill_before_rename(self, *arguments: str) -> int:
         """Show how the program is killed, and return its status."""
-        self._screen.command(PROJECT, *arguments, comment="stopped in os.fsync, killed")
+        self._screen.command(PROJECT, shlex.join(arguments), comment="stopped in os.fsync, killed")
         with subprocess.Popen(
             [self._installed("python"), "-c", STOP_BEFORE_RENAME, *arguments],
             cwd=self.project,
@@ -240,16 +271,19 @@ class Demo:
         self._screen.command("ls -A", self._from_project(self.state_file.parent))
         found = sorted(self.state_file.parent.iterdir())
         self._screen.lines([path.name for path in found])
-        return [path for path in found if path != self.state_file]
+        # The lock stays, whoever held it.
+        stays = (self.state_file.name, f".{self.state_file.name}.lock")
+        return [path for path in found if path.name not in stays]
 
-    def _run_program(self, *arguments: str) -> list[str]:
+    def _run_program(self, *arguments: str, status: int = 0) -> list[str]:
         """Run the project's program, show it, and return the lines it printed."""
-        self._screen.command(PROJECT, *arguments)
-        lines = self._run(self._installed(PROJECT), *arguments).splitlines()
+        self._screen.command(PROJECT, shlex.join(arguments))
+        lines = self._run(self._installed(PROJECT), *arguments, status=status).splitlines()
         self._screen.lines(lines)
         return lines
 
-    def _run(self, *command: str | Path, folder: Path | None = None) -> str:
+    def _run(self, *command: str | Path, folder: Path | None = None, status: int = 0) -> str:
+        """Run a command that is to end with that status, and return all that it said."""
         result = subprocess.run(
             command,
             cwd=folder or self.project,
@@ -259,11 +293,11 @@ class Demo:
             text=True,
             check=False,
         )
-        if result.returncode != 0:
+        if result.returncode != status:
             shown = shlex.join(str(word) for word in command)
             said = f"{result.stdout}{result.stderr}"
             raise StoppedError(f"{shown} ended with {result.returncode}:\n{said}")
-        return result.stdout
+        return f"{result.stdout}{result.stderr}"
 
     def _hold(self, holds: bool, fact: str) -> None:
         if not holds:
@@ -300,17 +334,12 @@ def count_files(names: Sequence[str]) -> str:
     return f"{len(names)} files: {', '.join(counts)}, {len(names) - folders.total()} at the top"
 
 
-def digests_in(lines: Sequence[str]) -> list[str]:
-    """Return the digests in what the program has printed."""
-    return [line.split()[0] for line in lines]
-
-
-def algorithm_in(path: Path) -> str:
-    """Return the algorithm that a file of the program's state holds, "" if it is not valid."""
+def names_in(path: Path) -> list[str]:
+    """Return the servers that a file of the program's state holds, none if it is not valid."""
     try:
-        return str(json.loads(path.read_bytes())["algorithm"])
+        return sorted(json.loads(path.read_bytes())["servers"])
     except (LookupError, TypeError, ValueError):
-        return ""
+        return []
 
 
 def main() -> int:

@@ -38,22 +38,23 @@ NOT_ASKED = {
         "repository_owner",
         "license",
         "python_version",
+        "include_example",
         "include_agents_md",
         "include_github_actions",
         "include_pre_commit",
     },
-    "cli_tool": {"layout"},
-    "library": {"layout"},
+    **{kind: {"layout"} for kind in PROJECT_TYPES if kind != "modules_only"},
 }
+# The example stands on these.
+EXAMPLE_NEEDS = ("include_api_utilities", "include_persistence_helpers")
 
 
 def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the answers to questions that this type of project is asked."""
-    return {
-        name: value
-        for name, value in answers.items()
-        if name not in NOT_ASKED[answers["project_type"]]
-    }
+    """Keep the answers to questions that are asked with these answers."""
+    not_asked = set(NOT_ASKED[answers["project_type"]])
+    if not all(answers.get(name, True) for name in EXAMPLE_NEEDS):
+        not_asked.add("include_example")
+    return {name: value for name, value in answers.items() if name not in not_asked}
 
 
 def pairwise() -> list[dict[str, Any]]:

@@ -12,8 +12,13 @@ import yaml
 
 # Words that betray a feature which was not chosen. Tools' own ignore lists may name anything.
 BETRAYALS = {
+    "include_api_utilities": (
+        r"normalize_input|InputFormat|\bResponse\.|responses\.py|errors\.py|validation\.py"
+        r"|AppError|_adapter"
+    ),
+    "include_example": r"registry|ServerDefinition|learn-from",
     "include_persistence_helpers": (
-        r"persist(?!-credentials)|StatefulObject|_state\b|state.file|remember|platformdirs"
+        r"persist(?!-credentials)|StatefulObject|_state\b|state.file|remember"
     ),
     "include_docs": r"mkdocs|user-docs|make (docs|serve)|test_guides",
     "include_agents_md": r"AGENTS|agent\b",
@@ -21,9 +26,14 @@ BETRAYALS = {
     "include_pre_commit": r"pre-commit",
 }
 TYPE_BETRAYALS = {
-    "cli_tool": r"typer|cli\.py|digest|exit code|--json",
+    "cli_tool": r"typer|cli\.py|digest\.py",
+    "daemon": r"systemd|SIGHUP|control\.(py|json)|commands\.py|daemon\.py|work_queue|NOTIFY_SOCKET",
     "library": r"format_size|sizes",
+    "mcp_server": r"mcpServers|mcp_adapter|server\.py|days_between",
+    "web_service": r"fastapi|to_problem|http_adapter|app\.py|problems\.py|ProblemAPI",
 }
+# The modules work in any framework, and their guides say how in the usual ones.
+NAMES_FRAMEWORKS = ("user-docs/how-to/", "user-docs/reference/python-patterns")
 MAY_NAME_ANYTHING = {".gitignore", ".copier-answers.yml", "LICENSE", "CHANGELOG.md"}
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 QUOTED_PATH = re.compile(r"`((?:src|tests|user-docs|\.github)/[\w./-]+)`")
@@ -42,7 +52,7 @@ def find_faults(project: Path, answers: Mapping[str, Any]) -> list[str]:
         if path.suffix == ".md":
             faults += (f"{name}: {fault}" for fault in _find_dead_paths(project, path, text))
         if name not in MAY_NAME_ANYTHING:
-            faults += (f"{name}: {fault}" for fault in _find_betrayals(text, answers))
+            faults += (f"{name}: {fault}" for fault in _find_betrayals(name, text, answers))
     return faults
 
 
@@ -56,7 +66,7 @@ def _find_blank_faults(path: Path, text: str) -> Iterator[str]:
     if re.search(r"[ \t]$", text, re.MULTILINE):
         yield "has white space at the end of a line"
     doubled = r"\n\n\n\n" if path.suffix == ".py" else r"\n\n\n"
-    prose = re.sub(r"^```python\n.*?^```$", "code", text, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```py(thon)?\n.*?^```$", "code", text, flags=re.DOTALL | re.MULTILINE)
     if path.name != "LICENSE" and re.search(doubled, prose):
         yield "has doubled blank lines"
 
@@ -108,9 +118,12 @@ def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
             yield f"names {quoted}, which does not exist"
 
 
-def _find_betrayals(text: str, answers: Mapping[str, Any]) -> Iterator[str]:
-    patterns = [p for name, p in BETRAYALS.items() if answers.get(name) is False]
-    patterns += [p for kind, p in TYPE_BETRAYALS.items() if answers["project_type"] != kind]
+def _find_betrayals(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
+    # The example is not asked where it cannot be; anything else that is not asked is on.
+    off = [name for name in BETRAYALS if not answers.get(name, name != "include_example")]
+    patterns = [BETRAYALS[name] for name in off]
+    if not name.startswith(NAMES_FRAMEWORKS):
+        patterns += [p for kind, p in TYPE_BETRAYALS.items() if answers["project_type"] != kind]
     if answers["project_type"] == "modules_only":
         patterns.clear()  # nothing but the chosen modules is there
     for pattern in patterns:

@@ -132,11 +132,12 @@ class Workshop(Environment):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / "environment")
-        project = render(folder / "everything", project_type="cli_tool")
-        self.install("-r", "pyproject.toml", "--group", "dev", cwd=project)
-        self.install(
-            "hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly", cwd=project
-        )
+        for project_type in questions()["project_type"]["choices"].values():
+            if project_type != "modules_only":
+                project = render(folder / project_type, project_type=project_type)
+                self.install("-r", "pyproject.toml", "--group", "dev", cwd=project)
+        tools = ("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly")
+        self.install(*tools, cwd=folder)
 
     def adopt(self, project: Path) -> None:
         """Install a project as it lies there, without its dependencies, which are here."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import REPOSITORY, UV, run
 
-STATE = "weather-station-state/session.json"
+STATE = "weather-station-state/registry.json"
 MODULE = "weather-station/src/weather_station/utils/persistence.py"
 
 
@@ -60,9 +60,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 def test_it_shows_every_promise_kept(played: Ended) -> None:
     assert (played.status, played.complained) == (0, "")
     for promise in (
-        "another process knows the files and the algorithm",
+        "another process knows all three servers",
+        "a typing error is corrected, by the one name that was meant",
+        "a bad definition is refused, with the place where it is bad",
+        "what could be imported is there, what could not be is named, with the reason",
         "it was killed with the new state written, and not yet in place",
-        "session.json is valid, and byte for byte as before",
+        "registry.json is valid, and byte for byte as before",
         "the next run works, with what was known before the kill",
         "it has swept away what the kill had left",
         "every example of its guides do what they say",
@@ -79,12 +82,12 @@ def test_what_is_no_terminal_gets_plain_lines(played: Ended) -> None:
 
 
 def test_the_state_is_whole_and_alone(played: Ended) -> None:
-    project = played.folder / "weather-station"
-    assert json.loads((played.folder / STATE).read_text()) == {
-        "algorithm": "sha512",
-        "files": [str(project / "README.md"), str(project / "pyproject.toml")],
-    }
-    assert [path.name for path in (played.folder / STATE).parent.iterdir()] == ["session.json"]
+    state = played.folder / STATE
+    servers = json.loads(state.read_text())["servers"]
+    assert sorted(servers) == ["docs", "gitea", "github", "gitlab", "lint"]
+    assert servers["gitea"] == {"url": "https://gitea.example.org"}
+    names = {path.name for path in state.parent.iterdir()}
+    assert names == {"registry.json", ".registry.json.lock"}
 
 
 def test_nothing_keeps_running(played: Ended) -> None:
@@ -133,7 +136,8 @@ SABOTAGE = {
 KILL = (
     "import pathlib, sys, rich.console, scripts.demo\n"
     "demo = scripts.demo.Demo(pathlib.Path(sys.argv[1]), rich.console.Console())\n"
-    "demo.kill_in_the_middle_of_a_save(demo.remember())\n"
+    "demo.use()\n"
+    "demo.kill_in_the_middle_of_a_save()\n"
 )
 
 

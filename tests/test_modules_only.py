@@ -21,10 +21,20 @@ from support import (
 ADDED = {
     ".copier-answers.yml",
     "{package}/utils/__init__.py",
+    "{package}/utils/errors.py",
     "{package}/utils/persistence.py",
+    "{package}/utils/responses.py",
+    "{package}/utils/validation.py",
     "tests/test_guides.py",
+    "tests/utils/test_errors.py",
     "tests/utils/test_persistence.py",
+    "tests/utils/test_responses.py",
+    "tests/utils/test_validation.py",
+    "user-docs/how-to/improve-error-messages.md",
     "user-docs/how-to/persist-application-state.md",
+    "user-docs/how-to/standardize-responses.md",
+    "user-docs/how-to/use-input-validation.md",
+    "user-docs/reference/python-patterns.md",
 }
 
 

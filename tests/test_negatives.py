@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import everything
+from answers import asked, everything
 from checks import find_faults
 from support import Workshop, render
 
@@ -26,20 +26,20 @@ def append(path: str, text: str) -> Callable[[Path], None]:
 
 
 CAUGHT_BY_THE_PROJECT = {
-    "an unused import": (append("src/sample/digest.py", "import os\n"), "ruff check", "F401"),
-    "a bare exec": (append("src/sample/digest.py", 'exec("pass")\n'), "ruff check", "S102"),
+    "an unused import": (append("src/sample/registry.py", "import os\n"), "ruff check", "F401"),
+    "a bare exec": (append("src/sample/registry.py", 'exec("pass")\n'), "ruff check", "S102"),
     "a missing docstring": (
-        append("src/sample/digest.py", "\n\ndef f() -> None: ...\n"),
+        append("src/sample/registry.py", "\n\ndef f() -> None: ...\n"),
         "ruff check",
         "D103",
     ),
     "an unformatted line": (
-        append("src/sample/digest.py", "x = {  'a':1 }\n"),
+        append("src/sample/registry.py", "x = {  'a':1 }\n"),
         "ruff format --check",
         "would be reformatted",
     ),
     "an untyped function": (
-        append("src/sample/digest.py", "\n\ndef f(x):\n    return x\n"),
+        append("src/sample/registry.py", "\n\ndef f(x):\n    return x\n"),
         "mypy",
         "no-untyped-def",
     ),
@@ -78,7 +78,7 @@ CAUGHT_BY_THE_PROJECT = {
         "lost.md",
     ),
     "an uncovered branch": (
-        append("src/sample/digest.py", "\n\ndef _f(x: int) -> int:\n    return x if x else 1\n"),
+        append("src/sample/registry.py", "\n\ndef _f(x: int) -> int:\n    return x if x else 1\n"),
         "pytest --cov --cov-fail-under=100",
         "Coverage failure",
     ),
@@ -122,6 +122,8 @@ def test_the_templates_checks_catch(fault: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("feature", "text"),
     [
+        ("include_api_utilities", "a normalize_input"),
+        ("include_example", "a ServerDefinition"),
         ("include_persistence_helpers", "a StatefulObject"),
         ("include_docs", "see user-docs"),
         ("include_agents_md", "see AGENTS.md"),
@@ -132,7 +134,7 @@ def test_the_templates_checks_catch(fault: str, tmp_path: Path) -> None:
 def test_the_templates_checks_catch_a_mention_of_what_was_not_chosen(
     feature: str, text: str, tmp_path: Path
 ) -> None:
-    answers: dict[str, Any] = everything("library") | {feature: False}
+    answers: dict[str, Any] = asked(everything("library") | {feature: False})
     project = render(tmp_path / "sample", **answers)
     append("README.md", f"{text}\n")(project)
     assert any("not chosen" in found for found in find_faults(project, answers))

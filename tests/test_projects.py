@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import everything, label, nothing
+from answers import asked, everything, label, nothing
 from support import UV, Environment, Workshop, commit_all, interpreters, render, run
 
 CHOSEN = [
@@ -15,10 +15,21 @@ CHOSEN = [
         "cli_tool", repository_owner="ada", author_name="Ada", author_email="ada@example.org"
     ),
     everything("library", license="Apache-2.0"),
-    {**everything("cli_tool"), "include_persistence_helpers": False},
-    {**everything("library"), "include_docs": False},
+    everything("mcp_server"),
+    everything("web_service"),
+    everything("daemon"),
+    asked({**everything("cli_tool"), "include_persistence_helpers": False}),
+    asked({**everything("library"), "include_api_utilities": False, "include_docs": False}),
+    {**everything("mcp_server"), "include_example": False},
+    {**everything("web_service"), "include_example": False},
+    {**everything("daemon"), "include_example": False},
+    asked({**everything("daemon"), "include_persistence_helpers": False}),
+    asked({**everything("daemon"), "include_api_utilities": False}),
     nothing("cli_tool", license="Proprietary"),
     nothing("library"),
+    nothing("mcp_server"),
+    nothing("web_service"),
+    nothing("daemon"),
 ]
 chosen = pytest.mark.parametrize("answers", CHOSEN, ids=label)
 
@@ -154,4 +165,4 @@ def test_plain_pip_is_enough(tmp_path: Path) -> None:
     run(pip, "install", "--quiet", "--upgrade", "pip", cwd=project)
     run(pip, "install", "--quiet", "--editable", ".", "--group", "test", cwd=project)
     run(project / ".venv/bin/pytest", "--quiet", cwd=project)
-    assert "digest" in run(project / ".venv/bin/sample", "--help", cwd=project).stdout
+    assert "import" in run(project / ".venv/bin/sample", "--help", cwd=project).stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import PROJECT_TYPES, everything, nothing
+from answers import PROJECT_TYPES, asked, everything, nothing
 from checks import find_faults, load_yaml
 from copier import Settings, run_update
 from support import REPOSITORY, commit_all, copy_template, files_of, git, render, run
@@ -59,8 +59,8 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
     project = start(template, tmp_path / "sample")
     own = {
         "src/sample/cli.py": (
-            '"""Print the digests of files',
-            '"""Print the fingerprints of files',
+            '"""Show the names of all servers',
+            '"""Show the names of every server',
         ),
         "src/sample/utils/persistence.py": (
             "logger = logging.getLogger(__name__)\n",
@@ -76,7 +76,7 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
             "  # Your pages: an update leaves alone what is added below this line.\n"
             "  - Mine: mine.md\n",
         ),
-        "tests/test_cli.py": ("HELLO = hashlib", "# Mine.\nHELLO = hashlib"),
+        "tests/test_cli.py": ("SEARCH = ", "# Mine.\nSEARCH = "),
     }
     (project / "user-docs/mine.md").write_text("# Mine\n")
     for path, (old, new) in own.items():
@@ -136,6 +136,8 @@ def test_an_untouched_project_becomes_what_a_fresh_copy_is(
 
 
 SWITCHES = [
+    ("cli_tool", "include_api_utilities"),
+    ("cli_tool", "include_example"),
     ("cli_tool", "include_persistence_helpers"),
     ("cli_tool", "include_docs"),
     ("cli_tool", "include_agents_md"),
@@ -143,6 +145,13 @@ SWITCHES = [
     ("cli_tool", "include_pre_commit"),
     ("library", "include_persistence_helpers"),
     ("library", "include_docs"),
+    ("mcp_server", "include_api_utilities"),
+    ("mcp_server", "include_example"),
+    ("web_service", "include_api_utilities"),
+    ("web_service", "include_persistence_helpers"),
+    ("daemon", "include_api_utilities"),
+    ("daemon", "include_persistence_helpers"),
+    ("modules_only", "include_api_utilities"),
     ("modules_only", "include_persistence_helpers"),
     ("modules_only", "include_docs"),
 ]
@@ -152,8 +161,8 @@ SWITCHES = [
 def test_a_feature_can_be_added_later_and_taken_away_again(
     project_type: str, feature: str, template: Path, tmp_path: Path
 ) -> None:
-    without = everything(project_type, package_name="sample") | {feature: False}
-    with_it = without | {feature: True}
+    with_it = everything(project_type, package_name="sample")
+    without = asked(with_it | {feature: False})
     project = start(template, tmp_path / "own" / "sample", **without)
     before = files_of(project)
     update(project, **{feature: True})

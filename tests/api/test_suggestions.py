@@ -1,0 +1,234 @@
+"""How often the right word is suggested, beside what others would suggest, and when nothing is.
+
+`typos.json` holds three vocabularies, and pairs of what was written and what was meant, by kind.
+Some fifty are misspellings that are common in English. The others were drawn once, with the slips
+of a typist (a neighbouring key, a letter left out, doubled or swapped), each place in a word being
+as likely, and are kept as they are. So some are ambiguous: a slip may be as close to another word
+as to the one that was meant. A prefix begins one word only. What is close to nothing was chosen by
+hand, from other subjects than the vocabulary's.
+"""
+
+import difflib
+import importlib.util
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from itertools import permutations
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jinja2 import Environment, StrictUndefined
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA, JaroWinkler
+
+Suggest = Callable[[str, Sequence[str]], Sequence[str]]
+
+MODULE = Path(__file__).parents[2] / "template/src/{{package_name}}/utils/errors.py.jinja"
+
+
+class Pair(NamedTuple):
+    kind: str
+    vocabulary: str
+    typed: str
+    meant: str  # empty where nothing is close
+
+
+_CORPUS: Any = json.loads(Path(__file__).with_name("typos.json").read_text(encoding="utf-8"))
+VOCABULARIES: dict[str, list[str]] = _CORPUS["vocabularies"]
+PAIRS = [Pair(*fields) for fields in _CORPUS["pairs"]]
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The emitted module, imported on its own."""
+    path = tmp_path_factory.mktemp("module") / "errors.py"
+    template = Environment(  # noqa: S701 - it renders Python
+        undefined=StrictUndefined, keep_trailing_newline=True
+    ).from_string(MODULE.read_text(encoding="utf-8"))
+    path.write_text(template.render(package_name="sample"), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("errors", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def suggest_like_cpython(word: str, candidates: Sequence[str]) -> Sequence[str]:
+    """Suggest as `NameError` does: `_compute_suggestion_error` of CPython's traceback.py."""
+    best, least = [], float("inf")
+    for candidate in candidates:
+        limit = min((len(word) + len(candidate) + 3) * 2 // 6, least - 1)
+        if 2 * abs(len(word) - len(candidate)) <= limit:
+            distance = weighted_distance(word, candidate)
+            if distance <= limit:
+                best, least = [candidate], distance
+    return best
+
+
+def weighted_distance(a: str, b: str) -> int:
+    """Return CPython's distance: 2 an insertion, deletion or substitution, 1 a change of case."""
+    row = [2 * column for column in range(len(b) + 1)]
+    for letter in a:
+        previous, row = row, [row[0] + 2]
+        for column, other in enumerate(b):
+            cost = 0 if letter == other else 1 if letter.lower() == other.lower() else 2
+            row.append(min(previous[column] + cost, previous[column + 1] + 2, row[column] + 2))
+    return row[-1]
+
+
+def osa_distance(a: str, b: str) -> int:
+    """Return the optimal string alignment distance, by the recurrence that defines it."""
+    d = {(i, 0): i for i in range(len(a) + 1)} | {(0, j): j for j in range(len(b) + 1)}
+    for i in range(1, len(a) + 1):
+        for j in range(1, len(b) + 1):
+            wrong = a[i - 1] != b[j - 1]
+            d[i, j] = min(d[i - 1, j] + 1, d[i, j - 1] + 1, d[i - 1, j - 1] + wrong)
+            if i > 1 and j > 1 and (a[i - 2], a[i - 1]) == (b[j - 1], b[j - 2]):
+                d[i, j] = min(d[i, j], d[i - 2, j - 2] + 1)
+    return d[len(a), len(b)]
+
+
+def rapidfuzz(scorer: Callable[..., float], cutoff: float) -> Suggest:
+    def suggest(word: str, candidates: Sequence[str]) -> Sequence[str]:
+        found = process.extract(word, candidates, scorer=scorer, score_cutoff=cutoff, limit=3)
+        return [name for name, _score, _index in found]
+
+    return suggest
+
+
+RIVALS: Mapping[str, Suggest] = {
+    "difflib, cutoff 0.6": difflib.get_close_matches,
+    "CPython's own": suggest_like_cpython,
+    "rapidfuzz WRatio, 60": rapidfuzz(fuzz.WRatio, 60),
+    "rapidfuzz OSA, 0.6": rapidfuzz(OSA.normalized_similarity, 0.6),
+    "rapidfuzz JaroWinkler, 0.8": rapidfuzz(JaroWinkler.similarity, 0.8),
+}
+
+
+def measure(suggest: Suggest) -> dict[str, float]:
+    """Return by kind of pair how many per cent had the right word first; of the last, any."""
+    outcomes: dict[str, list[bool]] = defaultdict(list)
+    for pair in PAIRS:
+        found = list(suggest(pair.typed, VOCABULARIES[pair.vocabulary]))
+        outcomes[pair.kind].append(found[:1] == [pair.meant] if pair.meant else bool(found))
+    return {kind: 100 * sum(hits) / len(hits) for kind, hits in outcomes.items()}
+
+
+@pytest.fixture(scope="module")
+def results(errors: ModuleType) -> dict[str, dict[str, float]]:
+    """What everybody achieves, printed as a table of Markdown (`pytest -s` shows it)."""
+    suggesters = {"errors.suggest": errors.suggest, **RIVALS}
+    table = {name: measure(suggest) for name, suggest in suggesters.items()}
+    print("\n|  |", " | ".join(table["errors.suggest"]), "|")
+    for name, row in table.items():
+        print(f"| {name} |", " | ".join(f"{value:.1f}" for value in row.values()), "|")
+    return table
+
+
+def test_the_corpus_is_large_and_sound() -> None:
+    assert len(PAIRS) >= 500
+    assert len({(pair.vocabulary, pair.typed) for pair in PAIRS}) == len(PAIRS)
+    for pair in PAIRS:
+        words = VOCABULARIES[pair.vocabulary]
+        assert pair.typed not in words
+        assert pair.meant in [*words, ""]
+        distance = osa_distance(pair.typed, pair.meant)
+        match pair.kind:
+            case "one edit" | "transposition":
+                assert distance == 1, pair
+            case "two edits":
+                assert distance == 2, pair
+            case "prefix":
+                assert [word for word in words if word.startswith(pair.typed)] == [pair.meant]
+            case "case":
+                assert pair.typed.lower() == pair.meant.lower()
+            case kind:
+                assert (kind, pair.meant) == ("nothing close", "")
+
+
+@pytest.mark.parametrize("kind", ["one edit", "transposition"])
+def test_a_single_slip_finds_its_word(kind: str, results: dict[str, dict[str, float]]) -> None:
+    assert results["errors.suggest"][kind] >= 97
+
+
+@pytest.mark.parametrize("kind", ["prefix", "case"])
+def test_prefixes_and_case_are_found_at_least_as_well_as_by_anybody(
+    kind: str, results: dict[str, dict[str, float]]
+) -> None:
+    assert results["errors.suggest"][kind] >= max(results[rival][kind] for rival in RIVALS)
+
+
+def test_two_slips_are_found_mostly(results: dict[str, dict[str, float]]) -> None:
+    assert results["errors.suggest"]["two edits"] >= 75
+
+
+def test_what_is_close_to_nothing_stays_without_suggestion(
+    results: dict[str, dict[str, float]],
+) -> None:
+    assert results["errors.suggest"]["nothing close"] <= 1
+
+
+def fold(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter not in " -_\n")
+
+
+def expect(word: str, candidates: Sequence[str]) -> set[str]:
+    """Say in the plainest way what may be suggested."""
+    key = fold(word)
+    distances = {name: osa_distance(key, fold(name)) for name in candidates}
+    orders = {fold("".join(order)) for order in permutations(word.replace("_", " ").split(" "))}
+    rounds: list[set[str]] = [
+        {name for name in candidates if fold(name) == key},
+        {
+            name
+            for name in candidates
+            if (len(key) >= 2 and fold(name).startswith(key))
+            or (len(key) >= 3 and distances[name] <= 1)
+        },
+        {name for name in candidates if fold(name) in orders},
+        {
+            name
+            for name in candidates
+            if len(key) >= 6 and distances[name] <= 2 and fold(name)[0] in key[:2]
+        },
+    ]
+    return next(filter(None, rounds), set())
+
+
+WORDS = st.text("abcß _A", max_size=8).filter(lambda word: word.count(" ") + word.count("_") < 4)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(word=WORDS, candidates=st.lists(st.text("abcß _A\n", max_size=9), max_size=6))
+def test_all_candidates_at_once_are_compared_as_one_by_one(
+    errors: ModuleType, word: str, candidates: list[str]
+) -> None:
+    found = errors.suggest(word, candidates, limit=len(candidates))
+    assert len(found) == len(set(found))
+    assert set(found) == expect(word, candidates)
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(data=st.data(), word=st.text("abcd", min_size=6, max_size=9))
+def test_near_candidates_are_compared_as_one_by_one(
+    errors: ModuleType, data: st.DataObject, word: str
+) -> None:
+    candidates = [data.draw(slips(word)) for _ in range(4)]
+    assert set(errors.suggest(word, candidates, limit=4)) == expect(word, candidates)
+
+
+@st.composite
+def slips(draw: st.DrawFn, word: str) -> str:
+    """A word after up to four slips, which may meet in one place."""
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(word)))
+        letter = draw(st.sampled_from("abcd"))
+        before, after = word[:at], word[at:]
+        slipped = (before + after[1:], before + letter + after, before + letter + after[1:])
+        word = draw(st.sampled_from([*slipped, before + after[1:2] + after[:1] + after[2:]]))
+    return word

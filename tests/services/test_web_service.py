@@ -1,0 +1,303 @@
+"""The emitted web service, as its clients meet it: installed, used, killed, restarted."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from answers import everything, nothing
+from openapi_spec_validator import validate
+from support import Workshop, render, run
+
+SEARCH = {"url": "https://search.example.org"}
+JSON = {"Content-Type": "application/json"}
+PROBLEM = "application/problem+json"
+VARIANTS = {
+    "example": everything("web_service"),
+    "clean": {**everything("web_service"), "include_example": False},
+    "plain": nothing("web_service"),
+}
+
+Install = Callable[[str], list[str]]
+
+
+@pytest.fixture(scope="module")
+def install(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Install:
+    """Return what installs a variant, in the place of the one before, and its command."""
+    installed: list[str] = []
+
+    def install(variant: str) -> list[str]:
+        if installed != [variant]:
+            folder = tmp_path_factory.mktemp(variant) / "sample"
+            workshop.adopt(render(folder, **VARIANTS[variant]))
+            installed[:] = [variant]
+        return [str(workshop.tool("sample"))]
+
+    return install
+
+
+class Service:
+    """The service as a process, which can be killed and started anew on the same port."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self._command, self._log, self.port = command, log, 0
+
+    def __enter__(self) -> "Service":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with self._log.open("wb") as log:
+            command = [*self._command, "--port", str(self.port)]
+            self._process = subprocess.Popen(command, stderr=log)
+        while not (found := re.search(r"running on http://\S+:(\d+)", self._log.read_text())):
+            assert self._process.poll() is None, self._log.read_text()
+            time.sleep(0.02)
+        self.port = int(found[1])
+
+    def kill(self) -> None:
+        """End it as a power cut would, as far as processes know one."""
+        self._process.kill()
+        self._process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end, as an init system does."""
+        self._process.terminate()
+
+    def wait(self) -> int:
+        """Return its exit code."""
+        return self._process.wait(timeout=10)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "registry.json"
+
+
+@pytest.fixture
+def service(install: Install, file: Path, tmp_path: Path) -> Iterator[Service]:
+    with Service([*install("example"), "--state-file", str(file)], tmp_path / "log") as started:
+        yield started
+
+
+def add(client: httpx.Client, name: str, definition: object = SEARCH) -> httpx.Response:
+    return client.post("/servers", json={"name": name, "definition": definition})
+
+
+def test_what_was_acknowledged_survives_a_kill_in_the_middle_of_use(service: Service) -> None:
+    acknowledged: dict[str, dict[str, Any]] = {}
+
+    def add_until_it_dies(prefix: str) -> None:
+        with httpx.Client(base_url=service.url) as client:
+            try:
+                for number in count():
+                    definition = {"command": prefix, "args": [str(number)]}
+                    assert add(client, f"{prefix}-{number}", definition).status_code == 201
+                    acknowledged[f"{prefix}-{number}"] = definition
+            except httpx.TransportError:
+                return
+
+    for turn in range(3):
+        before = len(acknowledged)
+        with ThreadPoolExecutor(2) as pool:
+            clients = [pool.submit(add_until_it_dies, f"{turn}-{each}") for each in "ab"]
+            while len(acknowledged) < before + 20 and not any(each.done() for each in clients):
+                time.sleep(0.01)
+            service.kill()
+            for each in clients:
+                each.result()
+        service.start()
+        with httpx.Client(base_url=service.url) as client:
+            names = set(client.get("/servers").json()["data"])
+            assert acknowledged.keys() <= names
+            assert len(names - acknowledged.keys()) <= 2 * (turn + 1)  # one under way per client
+            for name, definition in acknowledged.items():
+                assert client.get(f"/servers/{name}").json()["data"] == definition
+    assert len(acknowledged) >= 60
+
+
+def test_clients_in_each_others_way_see_no_error_of_the_server(service: Service) -> None:
+    def use(_: int) -> set[int]:
+        with httpx.Client(base_url=service.url) as client:
+            return {
+                response.status_code
+                for _ in range(15)
+                for response in (
+                    add(client, "one"),
+                    client.get("/servers"),
+                    client.get("/servers/one"),
+                    client.delete("/servers/one"),
+                    client.get("/health/ready"),
+                )
+            }
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set().union(*pool.map(use, range(4))) <= {200, 201, 404, 409}
+
+
+def test_two_services_share_a_file_and_lose_nothing(
+    service: Service, install: Install, file: Path, tmp_path: Path
+) -> None:
+    def add_many(url: str, prefix: str) -> None:
+        with httpx.Client(base_url=url) as client:
+            for number in range(20):
+                assert add(client, f"{prefix}{number}").status_code == 201
+
+    command = [*install("example"), "--state-file", str(file)]
+    with Service(command, tmp_path / "log2") as other, ThreadPoolExecutor(2) as pool:
+        list(pool.map(add_many, [service.url, other.url], ["a", "b"]))
+        for each in (service, other):
+            assert len(httpx.get(f"{each.url}/servers").json()["data"]) == 40
+
+
+def test_what_has_begun_is_finished_before_it_ends(service: Service, file: Path) -> None:
+    head, body = request_to_add("search")
+    with connected(service) as connection:
+        connection.sendall(head + body[:10])
+        time.sleep(0.3)
+        service.terminate()
+        time.sleep(0.3)
+        connection.sendall(body[10:])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 201 ")
+    assert service.wait() == 0
+    assert "search" in file.read_text()
+
+
+def test_clients_that_never_finish_do_not_keep_it_from_ending(service: Service) -> None:
+    head, body = request_to_add("search")
+    with connected(service) as connection:
+        connection.sendall(head + body[:10])
+        time.sleep(0.3)
+        service.terminate()
+        assert service.wait() == 0
+
+
+def connected(service: Service) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), timeout=10)
+
+
+def request_to_add(name: str) -> tuple[bytes, bytes]:
+    body = b'{"name": "%s", "definition": {"command": "x"}}' % name.encode()
+    return request("POST /servers", f"Content-Length: {len(body)}"), body
+
+
+def request(what: str, *headers: str) -> bytes:
+    lines = [f"{what} HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_bodies_are_bounded_however_they_are_sent(service: Service) -> None:
+    chunk = b"10000\r\n%s\r\n" % (b" " * 0x10000)
+    with connected(service) as connection:
+        connection.sendall(request("POST /servers", "Transfer-Encoding: chunked") + 17 * chunk)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+    with httpx.Client(base_url=service.url) as client:
+        big = client.post("/servers", content=b" " * 2**21, headers=JSON)
+        assert (big.status_code, big.headers["Content-Type"]) == (413, PROBLEM)
+        assert client.get("/servers").json()["data"] == []
+
+
+def test_a_page_of_another_site_can_neither_read_nor_change(service: Service) -> None:
+    body = '{"name": "x", "definition": {"command": "x"}}'
+    with httpx.Client(base_url=service.url) as client:
+        rebound = client.get("/servers", headers={"Host": f"evil.example:{service.port}"})
+        assert (rebound.status_code, rebound.headers["Content-Type"]) == (421, PROBLEM)
+        for headers in ({"Content-Type": "text/plain"}, {}):
+            forged = client.post("/servers", content=body, headers=headers)
+            assert (forged.status_code, forged.headers["Content-Type"]) == (415, PROBLEM)
+        ask = {"Origin": "http://evil.example", "Access-Control-Request-Method": "DELETE"}
+        asked = client.options("/servers/x", headers=ask)
+        assert asked.status_code == 405
+        assert not [name for name in asked.headers if name.startswith("access-control")]
+        assert client.get("/servers").json()["data"] == []
+
+
+def test_hostile_bodies_are_problems_and_do_no_harm(service: Service) -> None:
+    definition = '{"name": "x", "definition": %s}'
+    bodies = [
+        b"{",
+        b"\xff\xfe",
+        b"[" * 500_000,
+        b"9" * 500_000,
+        (definition % ("[" * 400_000)).encode(),
+        (definition % '"[[[["').encode(),
+        (definition % ('"' + r"{\"a\":" * 100_000 + '"')).encode(),
+        (definition % r'{"command": "\ud800"}').encode(),
+        (definition % '{"command": NaN}').encode(),
+        (definition % '{"command": "x", "env": {"A": Infinity}}').encode(),
+    ]
+    with httpx.Client(base_url=service.url) as client:
+        for path in ("/servers", "/servers:import"):
+            for body in bodies:
+                response = client.post(path, content=body, headers=JSON)
+                assert response.status_code in (207, 400, 422), (path, body[:80])
+        no_text = rb'{"\ud800": {}, "a": {"command": "\udfff"}, "b": {"command": "b"}}'
+        response = client.post("/servers:import", content=no_text, headers=JSON)
+        assert response.status_code in (207, 422)
+        for name in client.get("/servers").json()["data"]:
+            assert client.get(f"/servers/{name}").status_code == 200
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_a_state_that_others_damage_is_no_answer_and_no_loss(service: Service, file: Path) -> None:
+    with httpx.Client(base_url=service.url) as client:
+        add(client, "search")
+        saved = file.read_bytes()
+        for damage in (b'{"servers": [1]}', b'{"__version__": 9, "values": {}}'):
+            file.write_bytes(damage)
+            assert client.get("/health/live").status_code == 200
+            assert client.get("/health/ready").status_code == 503
+            response = client.get("/servers")
+            assert response.status_code >= 500, "no fault of the client"
+            assert response.headers["Content-Type"] == PROBLEM
+            assert str(file) not in response.text
+            assert file.read_bytes() == damage
+        file.write_bytes(saved)
+        assert client.get("/servers").json()["data"] == ["search"]
+
+
+def test_while_the_folder_is_gone_every_change_is_refused_and_nothing_is_lost(
+    service: Service, file: Path
+) -> None:
+    aside = file.parent.with_name("aside")
+    with httpx.Client(base_url=service.url) as client:
+        add(client, "search")
+        file.parent.rename(aside)
+        file.parent.touch()
+        refused = add(client, "more")
+        assert (refused.status_code, refused.headers["Content-Type"]) == (500, PROBLEM)
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/health/ready").status_code == 503
+        file.parent.unlink()
+        aside.rename(file.parent)
+        assert client.get("/servers").json()["data"] == ["search"]
+        assert add(client, "more").status_code == 201
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_openapi_document_is_valid_and_no_client_gets_an_undeclared_answer(
+    variant: str, install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMPLE_STATE_FILE", str(tmp_path / "registry.json"))
+    with Service(install(variant), tmp_path / "log") as service:
+        document = f"{service.url}/openapi.json"
+        validate(httpx.get(document).json())
+        schemathesis = Path(sys.executable).with_name("schemathesis")
+        options = ("--max-examples", "30", "--no-color", "--generation-deterministic")
+        run(schemathesis, "run", document, *options, cwd=tmp_path)
