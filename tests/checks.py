@@ -69,6 +69,8 @@ def _find_blank_faults(path: Path, text: str) -> Iterator[str]:
     prose = re.sub(r"^```py(thon)?\n.*?^```$", "code", text, flags=re.DOTALL | re.MULTILINE)
     if path.name != "LICENSE" and re.search(doubled, prose):
         yield "has doubled blank lines"
+    if path.suffix == ".md" and re.search(r"^#+ .*\n(?!\n)", prose, re.MULTILINE):
+        yield "has no blank line after a heading"
 
 
 def _find_leftovers(path: Path, text: str) -> Iterator[str]:
