@@ -110,8 +110,8 @@ def measure(folder: Path, quick: bool) -> Result:
 
 def importable_library(destination: Path, name: str = "measured", **answers: Any) -> Path:
     """Render a library and return the folder to import its package from."""
-    names = {"project_name": name, "package_name": name}
-    project = render(destination, project_type="library", **names, **answers)
+    answers |= {"project_type": "library", "project_name": name, "package_name": name}
+    project = render(destination, **answers)
     # A package may ask for its own version, which only installed ones have.
     metadata = project / "src" / f"{name}-0.1.0.dist-info" / "METADATA"
     metadata.parent.mkdir()

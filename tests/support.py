@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 # Read once, when copier is imported: no user's git settings may change a result.
@@ -16,12 +17,29 @@ os.environ.setdefault("GIT_AUTHOR_EMAIL", "test@example.org")
 os.environ.setdefault("GIT_COMMITTER_NAME", "Test")
 os.environ.setdefault("GIT_COMMITTER_EMAIL", "test@example.org")
 
+import jinja2
 import yaml
 from copier import Settings, run_copy
 
 REPOSITORY = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
 TEMPLATE_PARTS = ("copier.yml", "includes", "template")
+
+
+def module_source(name: str) -> str:
+    """Return the source of a module of `utils`, as a package `sample` has it."""
+    path = REPOSITORY / f"template/src/{{{{package_name}}}}/utils/{name}.py.jinja"
+    environment = jinja2.Environment(  # noqa: S701 - it renders Python, no HTML
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.from_string(path.read_text()).render(package_name="sample")
+
+
+def import_module(name: str) -> Any:
+    """Import a module of `utils` on its own."""
+    module = sys.modules[f"emitted_{name}"] = ModuleType(f"emitted_{name}")
+    exec(compile(module_source(name), f"{name}.py", "exec"), vars(module))  # noqa: S102 - ours
+    return module
 
 
 def questions() -> dict[str, dict[str, Any]]:

@@ -1,13 +1,10 @@
 """What holds of messages and exceptions for any input, hostile input included."""
 
 import copy
-import importlib.util
 import json
 import pickle
 import string
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jinja2 import Environment, StrictUndefined
+from support import import_module
 
 MODULE = Path(__file__).parents[2] / "template/src/{{package_name}}/utils/errors.py.jinja"
 
@@ -38,20 +35,10 @@ properties = settings(max_examples=100, deadline=None, database=None)
 
 
 @pytest.fixture(scope="module")
-def errors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+def errors() -> ModuleType:
     """The emitted module, imported on its own."""
-    path = tmp_path_factory.mktemp("module") / "emitted_errors.py"
-    template = Environment(  # noqa: S701 - it renders Python
-        undefined=StrictUndefined, keep_trailing_newline=True
-    ).from_string(MODULE.read_text(encoding="utf-8"))
-    path.write_text(template.render(package_name="sample"), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)  # pickle looks there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[path.stem]
+    module: ModuleType = import_module("errors")
+    return module
 
 
 def make_errors(errors: ModuleType, name: str, other: str) -> list[Any]:

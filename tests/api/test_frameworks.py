@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jinja2
 import pytest
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from support import REPOSITORY
-
-MODULE = REPOSITORY / "template/src/{{package_name}}/utils/validation.py.jinja"
+from support import module_source
 
 # Each tool twice: `apply` is normalised, `apply_plain` is what its schema must equal.
 TOOLS = """
@@ -131,9 +128,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("frameworks")
     utils = folder / "sample/utils"
     utils.mkdir(parents=True)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Python, no HTML
-    source = environment.from_string(MODULE.read_text()).render(package_name="sample")
-    (utils / "validation.py").write_text(source)
+    (utils / "validation.py").write_text(module_source("validation"))
     for package in (utils.parent, utils):
         (package / "__init__.py").touch()
     (folder / "tools.py").write_text(TOOLS)

@@ -1,6 +1,5 @@
 """Proofs over random input: responses are JSON, log lines are lines, and secrets stay secret."""
 
-import importlib.util
 import io
 import json
 import logging
@@ -12,16 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from support import import_module
 
-SOURCE = Path(__file__).parents[2] / "template/src/{{package_name}}/utils/responses.py.jinja"
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
@@ -31,22 +28,10 @@ FORGED = "FORGED"  # begins what hostile texts would like to be a line
 SECRET_KEYS = ["password", "api_key", "Authorization", "refreshToken", "client-secret", "cookie"]
 
 
-def render() -> str:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Python, not HTML
-    return environment.from_string(SOURCE.read_text(encoding="utf-8")).render(package_name="sample")
-
-
 @pytest.fixture(scope="module")
-def responses(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Import the emitted module, rendered on its own."""
-    path = tmp_path_factory.mktemp("emitted") / "responses.py"
-    path.write_text(render(), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("emitted_responses", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def responses() -> Any:
+    """The emitted module, imported on its own."""
+    return import_module("responses")
 
 
 @contextmanager

@@ -9,7 +9,6 @@ hand, from other subjects than the vocabulary's.
 """
 
 import difflib
-import importlib.util
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +20,11 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jinja2 import Environment, StrictUndefined
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA, JaroWinkler
+from support import import_module
 
 Suggest = Callable[[str, Sequence[str]], Sequence[str]]
-
-MODULE = Path(__file__).parents[2] / "template/src/{{package_name}}/utils/errors.py.jinja"
 
 
 class Pair(NamedTuple):
@@ -43,18 +40,9 @@ PAIRS = [Pair(*fields) for fields in _CORPUS["pairs"]]
 
 
 @pytest.fixture(scope="module")
-def errors(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+def errors() -> ModuleType:
     """The emitted module, imported on its own."""
-    path = tmp_path_factory.mktemp("module") / "errors.py"
-    template = Environment(  # noqa: S701 - it renders Python
-        undefined=StrictUndefined, keep_trailing_newline=True
-    ).from_string(MODULE.read_text(encoding="utf-8"))
-    path.write_text(template.render(package_name="sample"), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("errors", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module: ModuleType = import_module("errors")
     return module
 
 

@@ -1,6 +1,5 @@
 """Heavy proofs for `utils/validation.py`: properties, hostile input, and what checkers infer."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -10,17 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
-import jinja2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import REPOSITORY
+from support import import_module, module_source
 
-MODULE = REPOSITORY / "template/src/{{package_name}}/utils/validation.py.jinja"
 MEBIBYTE = 1_048_576
-
-environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Python, no HTML
-SOURCE = environment.from_string(MODULE.read_text()).render(package_name="sample")
 
 
 @pytest.fixture(scope="module")
@@ -30,21 +24,11 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     utils.mkdir(parents=True)
     for folder in (utils.parent, utils):
         (folder / "__init__.py").touch()
-    (utils / "validation.py").write_text(SOURCE)
+    (utils / "validation.py").write_text(module_source("validation"))
     return utils.parent
 
 
-def load() -> Any:
-    """Run the rendered module as it would be imported."""
-    spec = importlib.util.spec_from_loader("validation_under_test", loader=None)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    exec(compile(SOURCE, str(MODULE), "exec"), vars(module))  # noqa: S102 - it is ours
-    return module
-
-
-validation: Any = load()
+validation = import_module("validation")
 InvalidInputError: type[ValueError] = validation.InvalidInputError
 InvalidInputTypeError: type[TypeError] = validation.InvalidInputTypeError
 InputFormat: Any = validation.InputFormat
