@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import PROJECT_TYPES, asked, everything, nothing
+from answers import EXAMPLE_NEEDS, PROJECT_TYPES, asked, everything, nothing
 from checks import find_faults, load_yaml
 from copier import Settings, run_update
 from support import REPOSITORY, commit_all, copy_template, files_of, git, render, run
@@ -162,6 +162,8 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
     project_type: str, feature: str, template: Path, tmp_path: Path
 ) -> None:
     with_it = everything(project_type, package_name="sample")
+    if feature in EXAMPLE_NEEDS:  # who adds them later has a program already
+        with_it = asked(with_it | {"include_example": False})
     without = asked(with_it | {feature: False})
     project = start(template, tmp_path / "own" / "sample", **without)
     before = files_of(project)
@@ -182,7 +184,7 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     (project / "pyproject.toml").write_text(pyproject.replace(mark, mark + '    "anyio>=4",\n', 1))
     edit(project / "mkdocs.yml", "below this line.\n", "below this line.\n  - Mine: index.md\n")
     commit_all(project, "Edit")
-    update(project, include_persistence_helpers=True)
+    update(project, include_persistence_helpers=True, include_example=True)
     assert '"anyio>=4"' in (project / "pyproject.toml").read_text()
     assert '"platformdirs>=' in (project / "pyproject.toml").read_text()
     navigation = (project / "mkdocs.yml").read_text()
