@@ -47,6 +47,10 @@ def apply_plain(
     return f"{config} {limits}"
 
 
+def locate_plain(place: Place | None) -> str:
+    return str(place)
+
+
 async def start_plain(tags: list[str], env: list[str], servers: list[Server] | None = None) -> str:
     return f"{tags} {env} {servers}"
 
@@ -57,7 +61,16 @@ apply = normalize_input(config=InputFormat.DICT_OR_JSON, limits=InputFormat.DICT
 apply.__name__ = "apply"
 start = normalize_input("tags", "servers", env=InputFormat.KV_PAIRS)(start_plain)
 start.__name__ = "start"
-TOOLS = (apply, apply_plain, start, start_plain)
+locate = normalize_input(place=InputFormat.DICT_OR_JSON)(locate_plain)
+locate.__name__ = "locate"
+
+
+@dataclass
+class Place:  # defined after the functions that name it
+    city: str
+
+
+TOOLS = (apply, apply_plain, start, start_plain, locate, locate_plain)
 """
 
 MCP_SERVERS = {
@@ -100,6 +113,8 @@ ACCEPTED: list[tuple[str, dict[str, Any], str]] = [
     ("apply", {"config": '{"a": 1}'}, "{'a': 1} None"),
     ("apply", {"config": "{}", "limits": '{"cpu": 4}'}, "{} cpu=4"),
     ("apply", {"config": "{}", "limits": {"cpu": 4}}, "{} cpu=4"),
+    ("locate", {"place": '{"city": "Bern"}'}, "Place(city='Bern')"),
+    ("locate", {"place": {"city": "Bern"}}, "Place(city='Bern')"),
     ("start", {"tags": ["x"], "env": ["a=1"]}, "['x'] {'a': '1'} None"),
     (
         "start",
@@ -110,6 +125,7 @@ ACCEPTED: list[tuple[str, dict[str, Any], str]] = [
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("apply", {"config": "oops"}, "Parameter 'config' is invalid JSON: Expecting value"),
     ("apply", {"config": 5}, "Parameter 'config' must be dict or JSON string, got int"),
+    ("locate", {"place": 5}, "Parameter 'place' must be dict or JSON string, got int"),
     ("start", {"tags": "oops", "env": []}, "Parameter 'tags' is invalid JSON: Expecting value"),
     ("start", {"tags": [], "env": ["a"]}, "Parameter 'env' item 'a' is not in 'key=value' format"),
     (
@@ -210,7 +226,7 @@ def test_an_mcp_tool_takes_what_clients_send_under_the_schema_it_had(
         return await ask(folder, program)
 
     schemas, answers = asyncio.run(converse())
-    for tool in ("apply", "start"):
+    for tool in ("apply", "start", "locate"):
         assert without_titles(schemas[tool]) == without_titles(schemas[f"{tool}_plain"])
     accepted, refused = answers[: len(ACCEPTED)], answers[len(ACCEPTED) :]
     assert accepted == [(False, text) for *_, text in ACCEPTED]

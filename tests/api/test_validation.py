@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import pytest
 from hypothesis import given, settings
@@ -237,6 +239,42 @@ def test_odd_but_valid_text_is_read_within_memory_that_its_size_bounds(name: str
 def test_what_is_too_long_is_not_even_copied(start: str) -> None:
     text = start.ljust(50_000_000)
     assert measure(lambda: refuse(text)) < MEBIBYTE
+
+
+class LeftOption(TypedDict, total=False):
+    child: "Option"
+    side: Literal["left"]
+
+
+class RightOption(TypedDict, total=False):
+    child: "Option"
+    side: Literal["right"]
+
+
+@dataclass
+class LeftNode:
+    child: "Node"
+    side: Literal["left"]
+
+
+@dataclass
+class RightNode:
+    child: "Node"
+    side: Literal["right"]
+
+
+Option = LeftOption | RightOption | int
+Node = LeftNode | RightNode | int
+
+
+@pytest.mark.parametrize("hint", [Option, Node, list[Node] | list[Option] | Node])
+@pytest.mark.parametrize("leaf", ["1", '"1"'], ids=["fitting", "misfitting"])
+def test_a_union_that_contains_itself_takes_no_exponential_time(hint: Any, leaf: str) -> None:
+    text = '{"child": ' * 18 + leaf + ', "side": "right"}' * 18
+    fit = typed_receiver(hint)
+    start = time.process_time()
+    assert ("at $" + ".child" * 18 in fault_of(fit, text)) == (leaf == '"1"')
+    assert time.process_time() - start < 0.2
 
 
 CHECKED = """
