@@ -26,7 +26,7 @@ def append(path: str, text: str) -> Callable[[Path], None]:
 
 
 CAUGHT_BY_THE_PROJECT = {
-    "an unused import": (append("src/sample/registry.py", "import os\n"), "ruff check", "F401"),
+    "an unused import": (append("src/sample/registry.py", "import shutil\n"), "ruff check", "F401"),
     "a bare exec": (append("src/sample/registry.py", 'exec("pass")\n'), "ruff check", "S102"),
     "a missing docstring": (
         append("src/sample/registry.py", "\n\ndef f() -> None: ...\n"),
