@@ -231,7 +231,9 @@ def inspect(configuration: Path, *arguments: str, status: int = 0) -> Any:
     """Return what MCP Inspector prints on the command line: a client in another language."""
     npx = (NODE / "bin/node", NODE / "lib/node_modules/npm/bin/npx-cli.js", "--yes", INSPECTOR)
     options = ("--cli", "--config", configuration, "--server", "registrar")
-    path = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}"}
+    # Its npm is to heed what the system's npm is told.
+    told = {"NPM_CONFIG_GLOBALCONFIG": "/etc/npmrc"}
+    path = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}", **told}
     result = run(*npx, *options, *arguments, cwd=configuration.parent, env=path, check=False)
     assert result.returncode == status, result.stderr
     return json.loads(result.stdout)
