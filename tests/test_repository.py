@@ -124,6 +124,26 @@ def test_the_lines_that_the_guide_counts_are_counted_right(tmp_path: Path) -> No
         assert re.search(rf"^\| `?{version}.*\| (about )?{lines} \|$", guide, re.MULTILINE), counts
 
 
+GUIDES = {
+    "errors": "improve-error-messages",
+    "persistence": "persist-application-state",
+    "responses": "standardize-responses",
+    "validation": "use-input-validation",
+}
+
+
+@pytest.mark.parametrize("module", LIMITS)
+def test_the_length_that_a_guide_tells_of_its_module_is_about_right(
+    module: str, tmp_path: Path
+) -> None:
+    project = render(tmp_path / "sample", project_type="library")
+    guide = (project / f"user-docs/how-to/{GUIDES[module]}.md").read_text()
+    told = re.search(r"the module, [^|]*?\|? ?about (\d+)", guide)
+    assert told is not None
+    lines = count_code_lines((project / f"src/sample/utils/{module}.py").read_text())
+    assert abs(int(told[1]) - lines) < 0.1 * lines
+
+
 def test_the_tree_in_the_readme_is_that_of_a_default_project(tmp_path: Path) -> None:
     project = render(tmp_path / "weather-station")
     drawn = re.search(r"```text\nweather-station/\n(.+?)```", README, re.DOTALL)

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA, JaroWinkler
-from support import import_module
+from support import REPOSITORY, import_module
 
 Suggest = Callable[[str, Sequence[str]], Sequence[str]]
 
@@ -159,6 +159,14 @@ def test_what_is_close_to_nothing_stays_without_suggestion(
     results: dict[str, dict[str, float]],
 ) -> None:
     assert results["errors.suggest"]["nothing close"] <= 1
+
+
+def test_the_guide_tells_what_was_measured(results: dict[str, dict[str, float]]) -> None:
+    guide = REPOSITORY / "template/user-docs/how-to/improve-error-messages.md.jinja"
+    table = guide.read_text().split("lower is better.\n\n")[1].split("\n\n")[0]
+    for told, row in zip(table.splitlines()[2:], results.values(), strict=True):
+        cells = [cell.strip() for cell in told.split("|")[2:-1]]
+        assert cells == [f"{value:.1f}" for value in row.values()], told
 
 
 def fold(name: str) -> str:
