@@ -8,6 +8,7 @@ from support import questions
 
 PROJECT_TYPES: list[str] = list(questions()["project_type"]["choices"].values())
 SWITCHES = [name for name in questions() if name.startswith("include_")]
+STORES = tuple(questions()["state_stores"]["choices"].values())
 
 LONG_NAME = "a-name-as-long-as-a-project-may-have"
 # Values that are hard to render, and the defaults.
@@ -26,6 +27,7 @@ VALUES: dict[str, list[Any]] = {
     "license": list(questions()["license"]["choices"].values()),
     "python_version": questions()["python_version"]["choices"],
     "layout": list(questions()["layout"]["choices"].values()),
+    "state_stores": [(), ("json",), ("sqlite",), ("redis",), STORES],
     **{name: [True, False] for name in SWITCHES},
 }
 # What only a project of its own is asked, and what only an existing one is.
@@ -45,7 +47,7 @@ NOT_ASKED = {
     },
     **{kind: {"layout"} for kind in PROJECT_TYPES if kind != "modules_only"},
 }
-# The example stands on these.
+# The example stands on these, the stores on the second of them.
 EXAMPLE_NEEDS = ("include_api_utilities", "include_persistence_helpers")
 
 
@@ -54,7 +56,11 @@ def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
     not_asked = set(NOT_ASKED[answers["project_type"]])
     if not all(answers.get(name, True) for name in EXAMPLE_NEEDS):
         not_asked.add("include_example")
-    return {name: value for name, value in answers.items() if name not in not_asked}
+    if not answers.get("include_persistence_helpers", True):
+        not_asked.add("state_stores")
+    asked = {name: value for name, value in answers.items() if name not in not_asked}
+    # Copier takes a list, where pairs are made of what can be hashed.
+    return {name: [*value] if isinstance(value, tuple) else value for name, value in asked.items()}
 
 
 def pairwise() -> list[dict[str, Any]]:
@@ -64,15 +70,18 @@ def pairwise() -> list[dict[str, Any]]:
 
 def everything(project_type: str, **more: Any) -> dict[str, Any]:
     """Return the answers that switch everything on."""
-    return asked({"project_type": project_type, **dict.fromkeys(SWITCHES, True), **more})
+    switches = dict.fromkeys(SWITCHES, True)
+    return asked({"project_type": project_type, **switches, "state_stores": STORES, **more})
 
 
 def nothing(project_type: str, **more: Any) -> dict[str, Any]:
     """Return the answers that switch everything off."""
-    return asked({"project_type": project_type, **dict.fromkeys(SWITCHES, False), **more})
+    switches = dict.fromkeys(SWITCHES, False)
+    return asked({"project_type": project_type, **switches, **more})
 
 
 def label(answers: Mapping[str, Any]) -> str:
     """Name a set of answers in a test's id."""
     on = [name.removeprefix("include_") for name in SWITCHES if answers.get(name)]
+    on += answers.get("state_stores", [])
     return f"{answers['project_type']}-{'+'.join(on) or 'nothing'}"

@@ -25,6 +25,13 @@ BETRAYALS = {
     "include_github_actions": r"\.github/|workflow|trusted publish|dependabot",
     "include_pre_commit": r"pre-commit",
 }
+# The same for the stores, and for what comes with any of them.
+STORE_BETRAYALS = {
+    "json": r"JsonFileStore|json_file|json_format|[\"'`]file:",
+    "redis": r"redis|StatePersistenceService|persistence_service|state_api|websocket",
+    "sqlite": r"SqliteStore|sqlite_store|sqlite:|state\.db",
+}
+ANY_STORE = r"BackingStore|open_store|\bstores?\b.*\bkeys?\b|(?<!local)/state/|orjson"
 TYPE_BETRAYALS = {
     "cli_tool": r"typer|cli\.py|digest\.py",
     "daemon": r"systemd|SIGHUP|control\.(py|json)|commands\.py|daemon\.py|work_queue|NOTIFY_SOCKET",
@@ -124,6 +131,10 @@ def _find_betrayals(name: str, text: str, answers: Mapping[str, Any]) -> Iterato
     # The example is not asked where it cannot be; anything else that is not asked is on.
     off = [name for name in BETRAYALS if not answers.get(name, name != "include_example")]
     patterns = [BETRAYALS[name] for name in off]
+    stores = answers.get("state_stores", [])
+    patterns += [pattern for store, pattern in STORE_BETRAYALS.items() if store not in stores]
+    if not stores:
+        patterns.append(ANY_STORE)
     if not name.startswith(NAMES_FRAMEWORKS):
         patterns += [p for kind, p in TYPE_BETRAYALS.items() if answers["project_type"] != kind]
     if answers["project_type"] == "modules_only":

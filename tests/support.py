@@ -152,7 +152,9 @@ class Workshop(Environment):
         super().__init__(folder / "environment")
         for project_type in questions()["project_type"]["choices"].values():
             if project_type != "modules_only":
-                project = render(folder / project_type, project_type=project_type)
+                stores = questions()["state_stores"]["choices"].values()
+                answers = {"project_type": project_type, "state_stores": [*stores]}
+                project = render(folder / project_type, **answers)
                 self.install("-r", "pyproject.toml", "--group", "dev", cwd=project)
         tools = ("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly")
         self.install(*tools, cwd=folder)

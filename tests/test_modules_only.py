@@ -1,9 +1,11 @@
 """Teams with a project already add the modules, and nothing of theirs changes."""
 
+import re
 import shutil
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from copier import Settings, run_update
@@ -94,15 +96,33 @@ def test_a_module_that_the_package_would_hide_is_refused(tmp_path: Path) -> None
     assert files_of(project) == before
 
 
+@pytest.mark.parametrize("theirs", ["state.py", "state/__init__.py"])
+def test_a_module_that_the_stores_would_hide_is_refused(theirs: str, tmp_path: Path) -> None:
+    project = make_package(tmp_path / "project", "src/theirs")
+    (project / "src/theirs" / theirs).parent.mkdir(exist_ok=True)
+    (project / "src/theirs" / theirs).write_text("ANSWER = 42\n")
+    before = files_of(project)
+    answers: dict[str, Any] = {"package_name": "theirs", "state_stores": ["json"]}
+    with pytest.raises(ValueError, match=r"src/theirs/state.* exists.*rename"):
+        render(project, project_type="modules_only", **answers)
+    assert files_of(project) == before
+    # Without stores there is nothing to hide it.
+    render(project, project_type="modules_only", package_name="theirs")
+
+
 def test_the_first_words_after_copying_say_what_to_do(tmp_path: Path) -> None:
     project = make_package(tmp_path / "project", "theirs")
     copier = Path(sys.executable).with_name("copier")
     template = copy_template(tmp_path / "template")
     answers = ("-d", "project_type=modules_only", "-d", "package_name=theirs")
-    arguments = ("copy", "--defaults", *answers, template, project)
-    told = run(copier, *arguments, cwd=tmp_path).stderr
+    told = run(copier, "copy", "--defaults", *answers, template, project, cwd=tmp_path).stderr
     assert "python -m pytest tests/utils tests/test_guides.py" in told
     assert "Python 3.11 or newer and nothing else" in told
+    assert "orjson" not in told
+    more = ("--overwrite", "-d", "state_stores=[redis]", *answers)
+    told = run(copier, "copy", "--defaults", *more, template, project, cwd=tmp_path).stderr
+    assert "python -m pytest tests/utils tests/state tests/test_guides.py" in told
+    assert re.search(r"Add to your dependencies:\s+orjson>=\S+ redis>=\S+\n", told)
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +150,17 @@ def unpack(sources: Path, package: str, destination: Path) -> Path:
     return destination
 
 
-@pytest.mark.parametrize(("package", "path"), [("tomli", "src/tomli"), ("flit_core", "flit_core")])
+@pytest.mark.parametrize(
+    ("package", "path", "stores"),
+    [("tomli", "src/tomli", []), ("flit_core", "flit_core", ["sqlite"])],
+)
 def test_a_published_package_takes_the_modules_and_updates_them(
-    package: str, path: str, sources: Path, tmp_path: Path, workshop: Workshop
+    package: str,
+    path: str,
+    stores: list[str],
+    sources: Path,
+    tmp_path: Path,
+    workshop: Workshop,
 ) -> None:
     template = copy_template(tmp_path / "template")
     commit_all(template)
@@ -140,12 +168,17 @@ def test_a_published_package_takes_the_modules_and_updates_them(
     project = unpack(sources, package, tmp_path / package)
     before = files_of(project)
 
-    render(project, template, project_type="modules_only", package_name=package)
+    answers: dict[str, Any] = {"package_name": package, "state_stores": stores}
+    render(project, template, project_type="modules_only", **answers)
     after = files_of(project)
-    assert after.keys() - before.keys() == added(path)
+    new = after.keys() - before.keys()
+    with_stores = (f"{path}/state/", "tests/state/", "user-docs/how-to/choose-a-state-store.md")
+    assert {name for name in new if not name.startswith(with_stores)} == added(path)
+    assert (f"{path}/state/sqlite_store.py" in new) is bool(stores)
     assert {name: after[name] for name in before} == before
     where = {"PYTHONPATH": str((project / path).parent)}
-    tests = ("tests/utils", "tests/test_guides.py", "-p", "no:cacheprovider")
+    folders = ["tests/utils", *(["tests/state"] if stores else [])]
+    tests = (*folders, "tests/test_guides.py", "-p", "no:cacheprovider")
     workshop.run("python", "-m", "pytest", *tests, cwd=project, env=where)
     commit_all(project, "Add modules")
 

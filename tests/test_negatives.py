@@ -12,7 +12,7 @@ from support import Workshop, render
 
 @pytest.fixture
 def project(tmp_path: Path, workshop: Workshop) -> Path:
-    rendered = render(tmp_path / "sample", **everything("cli_tool"))
+    rendered = render(tmp_path / "sample", **everything("cli_tool", state_stores=[]))
     workshop.adopt(rendered)
     return rendered
 
@@ -136,5 +136,24 @@ def test_the_templates_checks_catch_a_mention_of_what_was_not_chosen(
 ) -> None:
     answers: dict[str, Any] = asked(everything("library") | {feature: False})
     project = render(tmp_path / "sample", **answers)
+    append("README.md", f"{text}\n")(project)
+    assert any("not chosen" in found for found in find_faults(project, answers))
+
+
+@pytest.mark.parametrize(
+    ("stores", "text"),
+    [
+        ([], "call open_store"),
+        (["sqlite"], "a JsonFileStore"),
+        (["json", "redis"], "a SqliteStore"),
+        (["json"], "a Redis server"),
+    ],
+)
+def test_the_templates_checks_catch_a_mention_of_a_store_that_was_not_chosen(
+    stores: list[str], text: str, tmp_path: Path
+) -> None:
+    answers = everything("library", state_stores=stores)
+    project = render(tmp_path / "sample", **answers)
+    assert find_faults(project, answers) == []
     append("README.md", f"{text}\n")(project)
     assert any("not chosen" in found for found in find_faults(project, answers))

@@ -11,21 +11,29 @@ import pytest
 from answers import asked, everything, label, nothing
 from support import UV, Environment, Workshop, commit_all, interpreters, render, run
 
+# The stores are the same in every type; they are tried in those that give them more to do.
 CHOSEN = [
     everything(
-        "cli_tool", repository_owner="ada", author_name="Ada", author_email="ada@example.org"
+        "cli_tool",
+        repository_owner="ada",
+        author_name="Ada",
+        author_email="ada@example.org",
+        state_stores=[],
     ),
     everything("library", license="Apache-2.0"),
-    everything("mcp_server"),
+    everything("mcp_server", state_stores=[]),
     everything("web_service"),
-    everything("daemon"),
+    everything("daemon", state_stores=[]),
     asked({**everything("cli_tool"), "include_persistence_helpers": False}),
     asked({**everything("library"), "include_api_utilities": False, "include_docs": False}),
-    {**everything("mcp_server"), "include_example": False},
-    {**everything("web_service"), "include_example": False},
-    {**everything("daemon"), "include_example": False},
+    everything("mcp_server", state_stores=[], include_example=False),
+    everything("web_service", state_stores=["redis"], include_example=False),
+    everything("daemon", state_stores=[], include_example=False),
     asked({**everything("daemon"), "include_persistence_helpers": False}),
-    asked({**everything("daemon"), "include_api_utilities": False}),
+    asked({**everything("daemon", state_stores=[]), "include_api_utilities": False}),
+    nothing("library", include_persistence_helpers=True, state_stores=["json"]),
+    nothing("library", include_persistence_helpers=True, state_stores=["sqlite"]),
+    nothing("web_service", include_persistence_helpers=True, state_stores=["redis"]),
     nothing("cli_tool", license="Proprietary"),
     nothing("library"),
     nothing("mcp_server"),

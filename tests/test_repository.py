@@ -29,7 +29,9 @@ def test_the_table_of_questions_is_that_of_the_template() -> None:
     for name, default, _ in rows:
         spec = asked[name]
         if "{" not in str(spec["default"]):
-            written = {True: "yes", False: "no"}.get(spec["default"], f"`{spec['default']}`")
+            written = {"True": "yes", "False": "no"}.get(
+                str(spec["default"]), f"`{spec['default']}`"
+            )
             assert default == written, name
     for choice in (c for spec in asked.values() for c in _choices(spec)):
         assert f"`{choice}`" in README, choice
@@ -97,6 +99,15 @@ def test_an_emitted_module_stays_readable_in_one_sitting(module: str) -> None:
     path = REPOSITORY / f"template/src/{{{{package_name}}}}/utils/{module}.py.jinja"
     source = path.read_text().replace("{{ package_name }}", "sample")
     assert count_code_lines(source) < LIMITS[module]
+
+
+def test_a_store_is_small_enough_to_be_owned(tmp_path: Path) -> None:
+    stores = ["json", "sqlite", "redis"]
+    project = render(tmp_path / "sample", project_type="library", state_stores=stores)
+    for path in (project / "src/sample/state").glob("*.py"):
+        # The protocol and its errors are what everybody reads first.
+        limit = 100 if path.stem == "store" else 150
+        assert count_code_lines(path.read_text()) < limit, path.name
 
 
 def test_the_modules_need_no_other_package(tmp_path: Path) -> None:

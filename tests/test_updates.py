@@ -175,6 +175,21 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
     assert find_faults(project, without) == []
 
 
+@pytest.mark.parametrize("project_type", ["library", "web_service", "modules_only"])
+def test_stores_can_be_added_later_and_taken_away_again(
+    project_type: str, template: Path, tmp_path: Path
+) -> None:
+    without = everything(project_type, package_name="sample", state_stores=[])
+    project = start(template, tmp_path / "own" / "sample", **without)
+    for stores in (["sqlite"], ["json", "redis"], []):
+        update(project, state_stores=stores)
+        answers = without | {"state_stores": stores}
+        fresh = render(tmp_path / "-".join(["fresh", *stores]) / "sample", template, **answers)
+        assert files_of(project) == files_of(fresh)
+        assert find_faults(project, answers) == []
+        commit_all(project, "Change the stores")
+
+
 def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     template: Path, tmp_path: Path
 ) -> None:
