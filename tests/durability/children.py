@@ -12,13 +12,14 @@ ACTORS = Path(__file__).with_name("actors.py")
 class Children:
     """The child processes of one test, which do not outlive it."""
 
-    def __init__(self, module: Path) -> None:
+    def __init__(self, module: Path | str, actors: Path = ACTORS) -> None:
         self._module = module
+        self._actors = actors
         self._running: list[subprocess.Popen[str]] = []
 
     def command(self, actor: str, *arguments: object, plant: str = "") -> list[str]:
         """Return a command line: isolated and without byte code, so that traces are alike."""
-        return [sys.executable, "-ISB", str(ACTORS), str(self._module), plant, actor] + [
+        return [sys.executable, "-ISB", str(self._actors), str(self._module), plant, actor] + [
             str(argument) for argument in arguments
         ]
 

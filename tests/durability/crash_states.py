@@ -12,9 +12,14 @@ the states they can lead to are enumerated, in a model a little harsher than ext
   its entry.
 
 Owners and times are left out. A call that the model does not know is refused, not ignored.
+
+Where many writes are not pinned, as in a database, the states are too many: then those are taken
+in which one write has fared unlike all others, or a write is the last, and some at random.
 """
 
+import math
 import os
+import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,9 +45,14 @@ Tree = dict[str, File | Link | None]
 """What is in a folder, by relative path; None is a folder, and "." the one itself."""
 
 
-def crash_states(before: Tree, operations: Sequence[Operation]) -> Iterator[tuple[bool, Tree]]:
-    """Yield each state once, and whether all of the operations had returned by then."""
-    disk, seen = _Disk(before), set()
+def crash_states(
+    before: Tree, operations: Sequence[Operation], most: float = math.inf
+) -> Iterator[tuple[bool, Tree]]:
+    """Yield each state once, and whether all of the operations had returned by then.
+
+    A file that may have more than `most` contents at a moment has about so many of them.
+    """
+    disk, seen = _Disk(before, most), set()
     for done in range(len(operations) + 1):
         if done:
             disk.do(operations[done - 1])
@@ -56,7 +66,8 @@ def crash_states(before: Tree, operations: Sequence[Operation]) -> Iterator[tupl
 class _Disk:
     """What was asked of a disk so far, and how much of that it must keep."""
 
-    def __init__(self, before: Tree) -> None:
+    def __init__(self, before: Tree, most: float) -> None:
+        self._most = most
         self._nodes = list(before.values())
         self._old = {path: number for number, path in enumerate(before)}
         self._names: dict[str, int | None] = {**self._old}
@@ -110,7 +121,8 @@ class _Disk:
     def _contents(self, number: int) -> set[File | Link | None]:
         changes, pinned = self._changes[number], self._pinned[number]
         choices = [[change] for change in changes[:pinned]] + [*map(_outcomes, changes[pinned:])]
-        return {reduce(_changed, chosen, self._nodes[number]) for chosen in product(*choices)}
+        chosen = _choose(choices, self._most)
+        return {reduce(_changed, changes, self._nodes[number]) for changes in chosen}
 
     def _node(self, path: str) -> int:
         number = self._names[path]
@@ -128,6 +140,21 @@ class _Disk:
 
 def _folder(path: str) -> str:
     return str(PurePath(path).parent)
+
+
+def _choose(choices: list[list[Operation]], most: float) -> Iterator[Sequence[Operation]]:
+    """Yield ways to choose one of each, of which the first is the least and the last the most."""
+    if math.prod(map(len, choices)) <= most:
+        yield from product(*choices)
+        return
+    least, whole = [each[0] for each in choices], [each[-1] for each in choices]
+    for number, each in enumerate(choices):
+        for one in each:
+            for before, after in ((least, least), (whole, whole), (whole, least)):
+                yield [*before[:number], one, *after[number + 1 :]]
+    chance = random.Random(0)  # noqa: S311 - the same states in every run
+    for _ in range(int(most)):
+        yield [*map(chance.choice, choices)]
 
 
 def _outcomes(change: Operation) -> list[Operation]:

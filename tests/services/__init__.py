@@ -1,0 +1,1 @@
+"""The emitted services, as their clients meet them: installed, used, killed, restarted."""

@@ -1,0 +1,130 @@
+"""What the proofs share: the emitted package, its children, and a Redis server."""
+
+import compileall
+import importlib
+import importlib.util
+import itertools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from durability.children import Children
+from durability.conftest import (
+    disk,
+    memory,
+    mount,
+    public_folder,
+    pytest_configure,
+    pytest_runtest_setup,
+)
+from support import render
+
+from stores.redis_server import RedisServer, running
+
+# What the proofs of durability have already.
+__all__ = [
+    "disk",
+    "memory",
+    "mount",
+    "public_folder",
+    "pytest_configure",
+    "pytest_runtest_setup",
+]
+
+STORES = ["memory", "file", "sqlite", "redis"]
+SHARED = STORES[1:]
+FILES = STORES[1:3]
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Render a project with every store and return where its package lies."""
+    project = tmp_path_factory.mktemp("emitted") / "project"
+    stores = ["json", "sqlite", "redis"]
+    render(project, project_type="library", package_name="kept", state_stores=stores)
+    # Now, and not in the middle of a trace.
+    compileall.compile_dir(project / "src", quiet=1)
+    return project / "src"
+
+
+@pytest.fixture(scope="session")
+def state(source: Path) -> Any:
+    """Import the emitted package, to use it in the process of the tests."""
+    sys.path.insert(0, str(source))
+    importlib.import_module("redis")  # the package does so at the first connection
+    return importlib.import_module("kept.state")
+
+
+@pytest.fixture
+def children(source: Path, state: Any) -> Iterator[Children]:
+    """Return what starts the actors; `state` has compiled what the package imports."""
+    spec = importlib.util.find_spec("redis")
+    assert spec
+    assert spec.origin
+    libraries = Path(spec.origin).parents[1]
+    actors = Path(__file__).with_name("actors.py")
+    family = Children(f"{source}{os.pathsep}{libraries}", actors)
+    yield family
+    family.end()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RedisServer]:
+    """Run a server that keeps what it has in memory only."""
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
+        yield server
+
+
+UrlOf = Callable[[str], str]
+
+
+@pytest.fixture
+def url_of(memory: Path, request: pytest.FixtureRequest) -> UrlOf:
+    """Return what gives the URL of a store of a kind that is new, and waits for no disk."""
+
+    def url_of_kind(kind: str) -> str:
+        if kind == "redis":
+            server: RedisServer = request.getfixturevalue("server")
+            return server.url
+        return "memory:" if kind == "memory" else f"{kind}:{memory / 'state'}"
+
+    return url_of_kind
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until something is so; a busy machine may take its time."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "nothing of it in 30 seconds"
+        time.sleep(0.01)
+
+
+class Told:
+    """What a watcher was told: the versions of each key, None where it was gone."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, list[Any]] = {}
+
+    def __call__(self, key: str, record: Any) -> None:
+        self._told.setdefault(key, []).append(record)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._told.values()))
+
+    def latest(self, key: str) -> Any:
+        """Return the value of which it was told last, None if there is none."""
+        records = self._told.get(key, [None])
+        return records[-1] and records[-1].value
+
+    def gone(self, key: str) -> bool:
+        return self._told.get(key, [...])[-1] is None
+
+    def twice(self) -> list[int]:
+        """Return the versions of which it was told more than once, or after a later one."""
+        told = [[r.version for r in records if r] for records in self._told.values()]
+        return [b for versions in told for a, b in itertools.pairwise(versions) if a >= b]

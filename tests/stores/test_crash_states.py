@@ -1,0 +1,120 @@
+"""Whatever a crash leaves, a store that is opened again holds the state from before or after.
+
+Each protocol is run once and recorded; the emitted code then opens a store in every state that
+the recorded calls can leave on the disk. The same is done with mistakes planted, to be caught.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from durability.children import Children
+from durability.crash_states import File, Tree, crash_states, read_tree, write_tree
+from durability.tracing import encode, marked, parse, trace
+
+from stores.protocols import PROTOCOLS
+
+pytestmark = pytest.mark.needs("Linux", "strace")
+
+# SQLite's index of its log is shared memory in the guise of a file, made anew after a crash.
+INDEX = "state-shm"
+# A write to a database is of a page: its log has as many as eight before it is flushed.
+MOST = 100
+
+
+def record(name: str, children: Children, memory: Path, log: Path, plant: str) -> Iterator[Any]:
+    """Run a protocol and yield each state that it may crash into."""
+    protocol = PROTOCOLS[name]
+    root = protocol.prepare(children, memory / "recorded")
+    before = {path: node for path, node in read_tree(root).items() if path != INDEX}
+    lines = trace(protocol.command(children, root, plant), log)
+    index = encode(b"/" + INDEX.encode())
+    operations = parse((line for line in lines[marked(lines)] if index not in line), root)
+    assert operations
+    yield from crash_states(before, operations, MOST)
+
+
+def violations(
+    name: str, children: Children, state: Any, memory: Path, log: Path, plant: str = ""
+) -> Iterator[str]:
+    """Yield what is wrong with the states that a protocol may crash into."""
+    protocol = PROTOCOLS[name]
+    for number, (returned, tree) in enumerate(record(name, children, memory, log, plant)):
+        root = memory / str(number)
+        write_tree(tree, root)
+        if protocol.kind == "sqlite" and number % 2:
+            (root / INDEX).write_bytes(b"\xa5" * 32_768)
+        try:
+            found = protocol.find(state, root)
+        except (OSError, ValueError, AssertionError) as error:
+            found = error
+        if not protocol.allows(found, returned=returned):
+            when = "after" if returned else "before"
+            yield f"{when} it returned: {found!r:.200} from {str(tree)[:500]}"
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_crash_state_is_the_old_state_or_the_new_one(
+    name: str,
+    children: Children,
+    state: Any,
+    memory: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wrong = [*violations(name, children, state, memory, tmp_path / "strace")]
+    assert not wrong, "\n".join(wrong)
+    assert not caplog.messages
+
+
+def torn(file: File) -> Iterator[File]:
+    """Yield what a disk may make of a file."""
+    half = len(file.data) // 2
+    yield File(b"")
+    yield File(file.data[:half])
+    yield File(file.data[:half] + bytes(len(file.data) - half))
+    yield File(bytes(len(file.data)))
+
+
+@pytest.mark.parametrize("name", ["file: a later save", "file: a delete"])
+def test_in_every_crash_state_the_generation_before_stands_in_for_a_torn_file(
+    name: str,
+    children: Children,
+    state: Any,
+    memory: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def torn_states() -> Iterator[Tree]:
+        for _, tree in record(name, children, memory, tmp_path / "strace", ""):
+            newest = tree["state"]
+            assert isinstance(newest, File)
+            for file in torn(newest):
+                yield {**tree, "state": file}
+
+    for number, tree in enumerate(torn_states()):
+        root = memory / str(number)
+        write_tree(tree, root)
+        caplog.clear()
+        assert PROTOCOLS[name].find(state, root) in (0, 1)
+        assert "taking state.previous" in caplog.text
+        (aside,) = root.glob("state.corrupt-*")
+        assert File(aside.read_bytes()) == tree["state"]
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"),
+    [
+        ("no_fsync", "file: the first save"),
+        ("no_fsync", "file: a later save"),
+        ("written_in_place", "file: a later save"),
+        ("no_fsync", "sqlite: a later save"),
+        ("flushed_at_checkpoints_only", "sqlite: a later save"),
+        ("flushed_at_checkpoints_only", "sqlite: a delete"),
+    ],
+)
+def test_a_planted_mistake_is_caught(
+    plant: str, name: str, children: Children, state: Any, memory: Path, tmp_path: Path
+) -> None:
+    assert next(violations(name, children, state, memory, tmp_path / "strace", plant), None)

@@ -1,0 +1,106 @@
+"""A process killed in the middle of a change leaves the old state or the new one, and no lock."""
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from durability.children import Children
+from durability.tracing import UMASK, calls, injecting
+
+from stores.conftest import FILES, SHARED, UrlOf
+from stores.protocols import PROTOCOLS
+
+KILLS = 100
+FORKS = 300
+
+# What may lie in the folder for good: what is kept, and where it is locked.
+LASTING = {
+    "file": {"state", "state.previous", ".state.lock"},
+    "sqlite": {"state", "state-wal", "state-shm", ".state.lock"},
+    "redis": set[str](),
+}
+# A kill at one of these leaves what a kill at the next one of the others does.
+CHANGE_NOTHING = {"fcntl", "getdents64", "pread64"}
+
+
+@pytest.mark.needs("Linux")
+@pytest.mark.parametrize("kind", SHARED)
+def test_kills_at_random_leave_what_was_counted_or_under_way(
+    kind: str, children: Children, url_of: UrlOf, memory: Path
+) -> None:
+    said = children.run("kill_at_random", url_of(kind), KILLS, memory)
+    rounds = [json.loads(line) for line in said.splitlines()]
+    assert len(rounds) == KILLS
+    assert not [each for each in rounds if each["found"] not in (each["said"], each["said"] + 1)]
+    assert not [each for each in rounds if each["waited"] > 10]
+    assert not [each for each in rounds if not {*each["left"]} <= LASTING[kind]]
+    assert max(each["litter"] for each in rounds) <= len(LASTING[kind]) + 2
+    # Otherwise the kills would all have missed the updates.
+    assert rounds[-1]["last"] > 2 * KILLS
+
+
+def violations(
+    name: str, children: Children, state: Any, memory: Path, log: Path, plant: str = ""
+) -> Iterator[str]:
+    """Kill a protocol at each of its calls and yield what is wrong with what is left."""
+    protocol = PROTOCOLS[name]
+    start = protocol.prepare(children, memory / "start")
+    root = shutil.copytree(start, memory / "recorded")
+    for number, (call, when) in enumerate(calls(protocol.command(children, root, plant), log)):
+        if call in CHANGE_NOTHING:
+            continue
+        root = shutil.copytree(start, memory / str(number))
+        killing = injecting(call, when, "signal=KILL", log, alone=True)
+        command = [*killing, *protocol.command(children, root, plant)]
+        killed = subprocess.run(command, capture_output=True, check=False, umask=UMASK)
+        assert killed.returncode == -signal.SIGKILL
+        assert log.read_text().count(" getppid(") == 1, "killed outside of the protocol"
+        found = protocol.find(state, root)
+        if not protocol.allows(found, returned=False):
+            yield f"{found} after a kill at {call}"
+
+
+@pytest.mark.needs("Linux", "strace")
+@pytest.mark.parametrize("name", ["file: an update", "sqlite: an update"])
+def test_a_kill_at_each_call_leaves_the_old_state_or_the_new_one(
+    name: str,
+    children: Children,
+    state: Any,
+    memory: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wrong = [*violations(name, children, state, memory, tmp_path / "strace")]
+    assert not wrong, "\n".join(wrong)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_process_killed_inside_an_update_leaves_no_lock_and_no_change(
+    kind: str, children: Children, url_of: UrlOf, state: Any
+) -> None:
+    url = url_of(kind)
+    with state.open_store(url) as store:
+        store.save("count", 1)
+        holder = children.start("hold", url)
+        assert holder.stdout
+        assert holder.stdout.readline() == "inside\n"
+        # Nobody waits for one who is slow to find a new value, nor for one who died of it.
+        assert store.update("count", lambda count: count + 1).value == 2
+        holder.kill()
+        holder.wait()
+        assert store.update("count", lambda count: count + 1).value == 3
+
+
+@pytest.mark.needs("Linux")
+@pytest.mark.parametrize("kind", FILES)
+def test_a_fork_beside_busy_threads_keeps_no_lock_and_waits_for_none(
+    kind: str, children: Children, url_of: UrlOf
+) -> None:
+    said = children.run("fork_beside_threads", url_of(kind), FORKS)
+    assert json.loads(said) == [FORKS, True]

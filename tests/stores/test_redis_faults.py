@@ -1,0 +1,311 @@
+"""A server that dies, starves or cannot be reached: clear errors, and then all is well again."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from durability.children import Children
+
+from stores.conftest import Told, wait_for
+from stores.proxy import Proxy
+from stores.redis_server import HOST, RedisServer, running
+
+SOON = 1.0
+"""How long a store waits for a server here."""
+
+
+def add_one(count: int | None) -> int:
+    return (count or 0) + 1
+
+
+@pytest.fixture
+def own_server(memory: Path) -> Iterator[RedisServer]:
+    """Run a server for one test, which keeps what it has acknowledged."""
+    with running(memory, "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server: RedisServer) -> Iterator[Proxy]:
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def urls(server: RedisServer, proxy: Proxy) -> tuple[str, str]:
+    """Return the URL of a namespace, and that through a network that can be cut."""
+    url = server.url
+    return url, url.replace(f"{HOST}:{server.port}", f"{HOST}:{proxy.port}")
+
+
+class Load:
+    """Threads that count in a store again and again, whatever happens to it.
+
+    Args:
+        state: The package.
+        store: The store, which they share.
+    """
+
+    THREADS = 8
+
+    def __init__(self, state: Any, store: Any) -> None:
+        self._state, self._store = state, store
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self.acknowledged = 0
+        self.failed = 0
+        self.errors: list[Exception] = []
+        self._threads = [threading.Thread(target=self._run) for _ in range(self.THREADS)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def goes_on(self) -> None:
+        """Wait until more is acknowledged."""
+        before = self.acknowledged
+        wait_for(lambda: self.acknowledged > before + 50)
+
+    @contextlib.contextmanager
+    def fails(self) -> Iterator[None]:
+        """Wait, after the body, until threads have failed."""
+        before = self.failed
+        yield
+        wait_for(lambda: self.failed >= before + self.THREADS // 2)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._store.update("count", add_one)
+            except self._state.StoreUnavailableError:
+                with self._lock:
+                    self.failed += 1
+                self._ended.wait(0.01)
+            except Exception as error:
+                self.errors.append(error)
+                return
+            else:
+                with self._lock:
+                    self.acknowledged += 1
+
+
+def test_a_server_killed_under_load_loses_nothing_it_has_acknowledged(
+    own_server: RedisServer, state: Any
+) -> None:
+    told = Told()
+    with state.RedisStore(own_server.url, timeout=SOON) as store, store.watch(told):
+        with Load(state, store) as load:
+            for _ in range(4):
+                load.goes_on()
+                with load.fails():
+                    own_server.kill()
+                own_server.start()
+            load.goes_on()
+        assert not load.errors
+        count = store.load("count").value
+        assert load.acknowledged <= count <= load.acknowledged + load.failed
+        wait_for(lambda: told.latest("count") == count)
+        store.save("other", 1)
+        wait_for(lambda: told.latest("other") == 1)
+    assert not told.twice()
+
+
+def test_a_network_cut_under_load_loses_nothing_that_was_acknowledged(
+    proxy: Proxy, urls: tuple[str, str], state: Any
+) -> None:
+    told = Told()
+    with state.RedisStore(urls[1], timeout=SOON) as store, store.watch(told):
+        with Load(state, store) as load:
+            for how in (proxy.cut, proxy.go_silent, proxy.cut):
+                load.goes_on()
+                with load.fails():
+                    how()
+                proxy.mend()
+            load.goes_on()
+        assert not load.errors
+        with state.RedisStore(urls[0]) as another:
+            count = another.load("count").value
+        assert load.acknowledged <= count <= load.acknowledged + load.failed
+        wait_for(lambda: told.latest("count") == count)
+    assert not told.twice()
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+def test_a_watcher_that_was_cut_off_is_told_what_it_has_missed(
+    how: str, proxy: Proxy, urls: tuple[str, str], state: Any
+) -> None:
+    told = Told()
+    with (
+        state.RedisStore(urls[0]) as here,
+        state.RedisStore(urls[1], timeout=SOON) as there,
+        there.watch(told, "a"),
+    ):
+        for key in ("a1", "a2", "a3"):
+            here.save(key, "before")
+        wait_for(lambda: told.latest("a3") == "before")
+        proxy.cut() if how == "cut" else proxy.go_silent()
+        for number in range(50):
+            here.save("a1", number)
+        here.delete("a2")
+        here.save("a4", "new")
+        here.save("b", "not watched")
+        with pytest.raises(state.StoreUnavailableError, match=HOST):
+            there.load("a1")
+        proxy.mend()
+        assert there.load("a1").value == 49
+        wait_for(lambda: told.latest("a1") == 49 and told.gone("a2") and told.latest("a4") == "new")
+        assert told.latest("a3") == "before"
+        before = len(told)
+        here.save("a3", "after")
+        wait_for(lambda: told.latest("a3") == "after")
+        assert len(told) == before + 1
+        assert told.latest("b") is None
+    assert not told.twice()
+
+
+def test_watching_begins_when_a_server_that_is_away_is_back(
+    own_server: RedisServer, state: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    told, url = Told(), own_server.url
+    with state.RedisStore(url) as store:
+        store.save("kept", 1)
+    own_server.kill()
+    with state.RedisStore(url, timeout=SOON) as store, store.watch(told):
+        with pytest.raises(state.StoreUnavailableError):
+            store.load("kept")
+        own_server.start()
+        store.save("new", 2)
+        wait_for(lambda: told.latest("kept") == 1 and told.latest("new") == 2)
+    assert "is back" in caplog.text
+    assert not told.twice()
+
+
+def test_a_server_that_has_lost_everything_is_gone_on_with(memory: Path, state: Any) -> None:
+    told = Told()
+    with running(memory) as server, state.RedisStore(server.url) as store, store.watch(told):
+        before = store.save("count", 1)
+        wait_for(lambda: told.latest("count") == 1)
+        server.kill()
+        server.start()
+        with contextlib.suppress(state.StoreUnavailableError):
+            store.load("count")  # through the connection that has broken
+        assert store.load("count") is None
+        with pytest.raises(state.ConflictError):
+            store.save("count", 2, expected_version=before.version)
+        after = store.save("count", 2)
+        assert after.version > before.version
+        wait_for(lambda: told.latest("count") == 2)
+    assert not told.twice()
+
+
+def fill(store: Any, large: str) -> None:
+    for number in range(1000):
+        store.save(f"large {number}", large)
+
+
+def test_a_server_without_memory_refuses_and_keeps_what_it_has(
+    own_server: RedisServer, state: Any
+) -> None:
+    told, large = Told(), "x" * 100_000
+    with state.RedisStore(own_server.url) as store, store.watch(told):
+        kept = store.save("kept", "before")
+        info = own_server.ask("INFO", "memory").decode()
+        used = int(info.partition("used_memory:")[2].split()[0])
+        own_server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        own_server.ask("CONFIG", "SET", "maxmemory", used + 3_000_000)
+        with pytest.raises(state.StoreUnavailableError, match="memory"):
+            fill(store, large)
+        there = store.keys()
+        assert len(there) > 3
+        # Even small ones, for which there may have been room when the connection had done.
+        own_server.ask("CONFIG", "SET", "maxmemory", used)
+        changes: list[Callable[[], object]] = [
+            lambda: store.save("kept", large),
+            lambda: store.save("new", large),
+            lambda: store.update("kept", lambda value: value + "!"),
+        ]
+        for change in changes:
+            with pytest.raises(state.StoreUnavailableError, match="memory"):
+                change()
+        assert store.load("kept") == kept
+        assert store.keys() == there
+        assert all(store.load(key).value == large for key in there if key != "kept")
+        for key in there[1:]:
+            assert store.delete(key)
+        own_server.ask("CONFIG", "SET", "maxmemory", used + 3_000_000)
+        store.save("kept", "after")
+        wait_for(lambda: told.latest("kept") == "after" and all(map(told.gone, there[1:])))
+    assert told.latest("new") is None
+    assert not told.twice()
+
+
+def test_a_subscriber_that_stands_still_is_cut_off_and_catches_up(
+    own_server: RedisServer, children: Children, state: Any
+) -> None:
+    told, url = Told(), own_server.url
+    limit = "pubsub 1000000 1000000 1"
+    own_server.ask("CONFIG", "SET", "client-output-buffer-limit", limit)
+    with state.RedisStore(url) as store, store.watch(told, "a"):
+        watcher = children.start("watch", url, "a")
+        assert watcher.stdout
+        assert watcher.stdout.readline() == "watching\n"
+        store.save("a", "first")
+        assert '"first"' in watcher.stdout.readline()
+        clients = own_server.count_clients()
+        os.kill(watcher.pid, signal.SIGSTOP)
+        numbers = itertools.count()
+        # Until the server has enough of it, which others do not notice.
+        wait_for(
+            lambda: (
+                store.save("a", f"{next(numbers)} " + "x" * 500_000)
+                and own_server.count_clients() < clients
+            )
+        )
+        store.save("a", "last")
+        wait_for(lambda: told.latest("a") == "last")
+        os.kill(watcher.pid, signal.SIGCONT)
+        assert any('"last"' in line for line in watcher.stdout)
+    assert not told.twice()
+
+
+def test_a_session_service_goes_on_without_a_server_and_recovers(
+    own_server: RedisServer, state: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Any] = []
+
+    async def visit(store: Any) -> None:
+        service = state.StatePersistenceService(store, scope=("acme", "ada"))
+        await service.subscribe(told.append)
+        assert await service.save({"page": 1})
+        own_server.kill()
+        assert not await service.save({"page": 2})
+        assert await service.load() is None
+        assert not await service.delete()
+        own_server.start()
+        assert await service.save({"page": 3})
+        assert await service.load() == {"page": 3}
+        end = time.monotonic() + 30
+        while {"page": 3} not in told:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.01)
+        await service.unsubscribe()
+
+    with state.RedisStore(own_server.url, timeout=SOON) as store:
+        asyncio.run(visit(store))
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert told.count({"page": 3}) == 1
