@@ -19,12 +19,14 @@ from benchmarks import (
     report,
     responding,
     saving,
+    storing,
     suggesting,
 )
 
 BENCHMARKS = {
     "copy": copying.measure,
     "save": saving.measure,
+    "store": storing.measure,
     "call": calling.measure,
     "respond": responding.measure,
     "suggest": suggesting.measure,

@@ -11,9 +11,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import EngFormatter, LogLocator
 
-from benchmarks.report import Bars, Panels, Result
+from benchmarks.report import Bars, Panels, Result, Spans, duration
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
@@ -56,6 +56,8 @@ def draw(result: Result) -> Path:
                 figure = _draw_bars(bars)
             case Panels() as panels:
                 figure = _draw_panels(panels)
+            case Spans() as spans:
+                figure = _draw_spans(spans)
         figure.suptitle(result.plot.title)
         figure.savefig(path, metadata={"Creator": None, "Date": None})
     return path
@@ -115,5 +117,40 @@ def _draw_panels(plot: Panels) -> Figure:
         axes.minorticks_off()
         axes.margins(x=0.25)
     panels[0].invert_yaxis()
+    figure.supxlabel(plot.unit, fontsize=10)
+    return figure
+
+
+def _draw_spans(plot: Spans) -> Figure:
+    figure = Figure(figsize=(10, 1.5 + 0.42 * len(plot.values)), layout="constrained")
+    axes: Axes = figure.subplots()
+    for name, values in plot.values.items():
+        stands_out = name in plot.outstanding
+        colour = _GOOD if stands_out else _BAD
+        seconds = [*values.values()]
+        axes.plot(seconds, [name] * len(seconds), color=colour, linewidth=2)
+        for number, value in enumerate(seconds):
+            axes.plot(
+                [value],
+                [name],
+                marker="o",
+                markersize=5 + 2.5 * number,
+                color=colour,
+                markerfacecolor=colour if stands_out else "none",
+            )
+        for value, side in ((min(seconds), -1), (max(seconds), 1)):
+            axes.annotate(
+                duration(value),
+                (value, name),
+                xytext=(10 * side, 0),
+                textcoords="offset points",
+                horizontalalignment="left" if side > 0 else "right",
+                verticalalignment="center",
+            )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(EngFormatter(unit="s"))
+    axes.minorticks_off()
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
     figure.supxlabel(plot.unit, fontsize=10)
     return figure

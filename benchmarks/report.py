@@ -17,6 +17,9 @@ _RIVALS = (
     "pydantic",
     "msgspec",
     "rapidfuzz",
+    "orjson",
+    "redis",
+    "sqlitedict",
 )
 
 
@@ -59,6 +62,16 @@ class Panels:
 
 
 @dataclass(frozen=True)
+class Spans:
+    """A plot of seconds, from the smallest case to the largest; `unit` says why some stand out."""
+
+    title: str
+    unit: str
+    values: Mapping[str, Mapping[str, float]]
+    outstanding: Set[str]
+
+
+@dataclass(frozen=True)
 class Result:
     """All that one benchmark has to say."""
 
@@ -69,7 +82,7 @@ class Result:
     rows: Mapping[str, Sequence[str]]
     rounds: Mapping[str, int]
     verdicts: Sequence[Verdict]
-    plot: Bars | Panels
+    plot: Bars | Panels | Spans
     notes: Sequence[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -92,6 +105,15 @@ def milliseconds(seconds: float) -> str:
 def microseconds(seconds: float) -> str:
     """Return three significant digits, in microseconds."""
     return _three_digits(seconds * 1e6)
+
+
+def duration(seconds: float) -> str:
+    """Return three significant digits, in the unit that suits them."""
+    for unit in ("s", "ms"):
+        if seconds >= 1:
+            return f"{_three_digits(seconds)} {unit}"
+        seconds *= 1e3
+    return f"{_three_digits(seconds)} µs"
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:
