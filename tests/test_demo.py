@@ -128,7 +128,7 @@ SABOTAGE = {
         "killed with the new state written",
     ),
     "without sweeping": (
-        "        _sweep_temporaries(self._state_file.resolve())\n",
+        "        sweep_temporaries(self._state_file.resolve())\n",
         "",
         "swept away",
     ),

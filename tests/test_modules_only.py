@@ -3,7 +3,6 @@
 import re
 import shutil
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +137,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packages = ("tomli", "flit_core", "packaging")
     environment.run("python", "-m", "pip", "download", *options, *packages, cwd=folder)
     for archive in folder.glob("*.tar.gz"):
-        with tarfile.open(archive) as file:
-            file.extractall(folder, filter="data")
+        run("tar", "--extract", "--file", archive, cwd=folder)
     return folder
 
 

@@ -162,8 +162,8 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
     project_type: str, feature: str, template: Path, tmp_path: Path
 ) -> None:
     with_it = everything(project_type, package_name="sample")
-    if feature in EXAMPLE_NEEDS:  # who adds them later has a program already
-        with_it = asked(with_it | {"include_example": False})
+    if feature in EXAMPLE_NEEDS:  # who adds them later has a program already, and no stores
+        with_it = asked(with_it | {"include_example": False, "state_stores": []})
     without = asked(with_it | {feature: False})
     project = start(template, tmp_path / "own" / "sample", **without)
     before = files_of(project)

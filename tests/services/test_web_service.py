@@ -21,8 +21,8 @@ SEARCH = {"url": "https://search.example.org"}
 JSON = {"Content-Type": "application/json"}
 PROBLEM = "application/problem+json"
 VARIANTS = {
-    "example": everything("web_service"),
-    "clean": {**everything("web_service"), "include_example": False},
+    "example": everything("web_service", state_stores=[]),
+    "clean": everything("web_service", state_stores=[], include_example=False),
     "plain": nothing("web_service"),
 }
 
