@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import (
     calling,
     copying,
+    declaring,
     importing,
     plots,
     report,
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "copy": copying.measure,
     "save": saving.measure,
     "store": storing.measure,
+    "state": declaring.measure,
     "call": calling.measure,
     "respond": responding.measure,
     "suggest": suggesting.measure,

@@ -112,7 +112,8 @@ def _draw_panels(plot: Panels) -> Figure:
         axes.axvline(1, color=_TEXT, linewidth=1)
         axes.set_xscale("log")
         axes.set_title(title)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        few = max(values.values()) < 100
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.margins(x=0.25)

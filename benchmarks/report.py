@@ -20,6 +20,9 @@ _RIVALS = (
     "orjson",
     "redis",
     "sqlitedict",
+    "attrs",
+    "cattrs",
+    "traitlets",
 )
 
 
@@ -109,11 +112,11 @@ def microseconds(seconds: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return three significant digits, in the unit that suits them."""
-    for unit in ("s", "ms"):
+    for unit in ("s", "ms", "µs"):
         if seconds >= 1:
             return f"{_three_digits(seconds)} {unit}"
         seconds *= 1e3
-    return f"{_three_digits(seconds)} µs"
+    return f"{_three_digits(seconds)} ns"
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:

@@ -57,7 +57,7 @@ def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
     if not all(answers.get(name, True) for name in EXAMPLE_NEEDS):
         not_asked.add("include_example")
     if not answers.get("include_persistence_helpers", True):
-        not_asked.add("state_stores")
+        not_asked |= {"include_typed_state", "state_stores"}
     asked = {name: value for name, value in answers.items() if name not in not_asked}
     # Copier takes a list, where pairs are made of what can be hashed.
     return {name: [*value] if isinstance(value, tuple) else value for name, value in asked.items()}

@@ -24,6 +24,9 @@ BETRAYALS = {
     "include_agents_md": r"AGENTS|agent\b",
     "include_github_actions": r"\.github/|workflow|trusted publish|dependabot",
     "include_pre_commit": r"pre-commit",
+    "include_typed_state": (
+        r"state/typed|\bhydrat|\bdrain\(|cloudpickle|declare-versioned|migrate-state|react-to-state"
+    ),
 }
 # The same for the stores, and for what comes with any of them.
 STORE_BETRAYALS = {
@@ -128,12 +131,13 @@ def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
 
 
 def _find_betrayals(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
-    # The example is not asked where it cannot be; anything else that is not asked is on.
-    off = [name for name in BETRAYALS if not answers.get(name, name != "include_example")]
+    # Where they are not asked, these cannot be; anything else that is not asked is on.
+    absent = ("include_example", "include_typed_state")
+    off = [name for name in BETRAYALS if not answers.get(name, name not in absent)]
     patterns = [BETRAYALS[name] for name in off]
     stores = answers.get("state_stores", [])
     patterns += [pattern for store, pattern in STORE_BETRAYALS.items() if store not in stores]
-    if not stores:
+    if not (stores or answers.get("include_typed_state")):
         patterns.append(ANY_STORE)
     if not name.startswith(NAMES_FRAMEWORKS):
         patterns += [p for kind, p in TYPE_BETRAYALS.items() if answers["project_type"] != kind]

@@ -153,7 +153,8 @@ class Workshop(Environment):
         for project_type in questions()["project_type"]["choices"].values():
             if project_type != "modules_only":
                 stores = questions()["state_stores"]["choices"].values()
-                answers = {"project_type": project_type, "state_stores": [*stores]}
+                answers = {"project_type": project_type, "include_typed_state": True}
+                answers |= {"state_stores": [*stores]}
                 project = render(folder / project_type, **answers)
                 self.install("-r", "pyproject.toml", "--group", "dev", cwd=project)
         tools = ("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly")

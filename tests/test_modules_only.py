@@ -167,12 +167,15 @@ def test_a_published_package_takes_the_modules_and_updates_them(
     before = files_of(project)
 
     answers: dict[str, Any] = {"package_name": package, "state_stores": stores}
+    answers["include_typed_state"] = bool(stores)
     render(project, template, project_type="modules_only", **answers)
     after = files_of(project)
     new = after.keys() - before.keys()
-    with_stores = (f"{path}/state/", "tests/state/", "user-docs/how-to/choose-a-state-store.md")
+    guides = ("choose-a-state-store", "declare-versioned", "migrate-state", "react-to-state")
+    with_stores = (f"{path}/state/", "tests/state/", *(f"user-docs/how-to/{g}" for g in guides))
     assert {name for name in new if not name.startswith(with_stores)} == added(path)
     assert (f"{path}/state/sqlite_store.py" in new) is bool(stores)
+    assert (f"{path}/state/typed/declared.py" in new) is bool(stores)
     assert {name: after[name] for name in before} == before
     where = {"PYTHONPATH": str((project / path).parent)}
     folders = ["tests/utils", *(["tests/state"] if stores else [])]

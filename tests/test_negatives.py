@@ -129,6 +129,7 @@ def test_the_templates_checks_catch(fault: str, tmp_path: Path) -> None:
         ("include_agents_md", "see AGENTS.md"),
         ("include_github_actions", "see .github/workflows"),
         ("include_pre_commit", "run pre-commit"),
+        ("include_typed_state", "call hydrate"),
     ],
 )
 def test_the_templates_checks_catch_a_mention_of_what_was_not_chosen(
@@ -152,7 +153,7 @@ def test_the_templates_checks_catch_a_mention_of_what_was_not_chosen(
 def test_the_templates_checks_catch_a_mention_of_a_store_that_was_not_chosen(
     stores: list[str], text: str, tmp_path: Path
 ) -> None:
-    answers = everything("library", state_stores=stores)
+    answers = everything("library", state_stores=stores, include_typed_state=False)
     project = render(tmp_path / "sample", **answers)
     assert find_faults(project, answers) == []
     append("README.md", f"{text}\n")(project)

@@ -11,7 +11,8 @@ import pytest
 from answers import asked, everything, label, nothing
 from support import UV, Environment, Workshop, commit_all, interpreters, render, run
 
-# The stores are the same in every type; they are tried in those that give them more to do.
+# What is in state/ is the same in every type; it is tried where there is more for it to do.
+NO_STATE = {"state_stores": [], "include_typed_state": False}
 CHOSEN = [
     everything(
         "cli_tool",
@@ -21,16 +22,18 @@ CHOSEN = [
         state_stores=[],
     ),
     everything("library", license="Apache-2.0"),
-    everything("mcp_server", state_stores=[]),
+    everything("mcp_server", **NO_STATE),
     everything("web_service"),
-    everything("daemon", state_stores=[]),
+    everything("daemon", **NO_STATE),
     asked({**everything("cli_tool"), "include_persistence_helpers": False}),
     asked({**everything("library"), "include_api_utilities": False, "include_docs": False}),
-    everything("mcp_server", state_stores=[], include_example=False),
-    everything("web_service", state_stores=["redis"], include_example=False),
-    everything("daemon", state_stores=[], include_example=False),
+    everything("mcp_server", **NO_STATE, include_example=False),
+    everything(
+        "web_service", state_stores=["redis"], include_typed_state=False, include_example=False
+    ),
+    everything("daemon", **NO_STATE, include_example=False),
     asked({**everything("daemon"), "include_persistence_helpers": False}),
-    asked({**everything("daemon", state_stores=[]), "include_api_utilities": False}),
+    asked({**everything("daemon", **NO_STATE), "include_api_utilities": False}),
     nothing("library", include_persistence_helpers=True, state_stores=["json"]),
     nothing("library", include_persistence_helpers=True, state_stores=["sqlite"]),
     nothing("web_service", include_persistence_helpers=True, state_stores=["redis"]),

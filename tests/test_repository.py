@@ -110,6 +110,14 @@ def test_a_store_is_small_enough_to_be_owned(tmp_path: Path) -> None:
         assert count_code_lines(path.read_text()) < limit, path.name
 
 
+def test_typed_state_is_small_enough_to_be_owned(tmp_path: Path) -> None:
+    project = render(tmp_path / "sample", project_type="library", include_typed_state=True)
+    modules = (project / "src/sample/state/typed").glob("*.py")
+    lines = {path.name: count_code_lines(path.read_text()) for path in modules}
+    assert max(lines.values()) <= 250, lines
+    assert sum(lines.values()) < 2000, lines
+
+
 def test_the_modules_need_no_other_package(tmp_path: Path) -> None:
     project = render(tmp_path / "sample", project_type="library")
     program = f"import sys; sys.path.insert(0, {str(project / 'src')!r}); import sample.utils"

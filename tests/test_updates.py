@@ -154,6 +154,8 @@ SWITCHES = [
     ("modules_only", "include_api_utilities"),
     ("modules_only", "include_persistence_helpers"),
     ("modules_only", "include_docs"),
+    ("library", "include_typed_state"),
+    ("modules_only", "include_typed_state"),
 ]
 
 
@@ -163,7 +165,8 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
 ) -> None:
     with_it = everything(project_type, package_name="sample")
     if feature in EXAMPLE_NEEDS:  # who adds them later has a program already, and no stores
-        with_it = asked(with_it | {"include_example": False, "state_stores": []})
+        off = {"include_example": False, "include_typed_state": False, "state_stores": []}
+        with_it = asked(with_it | off)
     without = asked(with_it | {feature: False})
     project = start(template, tmp_path / "own" / "sample", **without)
     before = files_of(project)
@@ -179,7 +182,8 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
 def test_stores_can_be_added_later_and_taken_away_again(
     project_type: str, template: Path, tmp_path: Path
 ) -> None:
-    without = everything(project_type, package_name="sample", state_stores=[])
+    off = {"include_typed_state": False, "state_stores": []}
+    without = everything(project_type, package_name="sample", **off)
     project = start(template, tmp_path / "own" / "sample", **without)
     for stores in (["sqlite"], ["json", "redis"], []):
         update(project, state_stores=stores)

@@ -175,7 +175,7 @@ def fork_beside_threads(url: str, forks: str) -> None:
             signal.pause()
         children.append(child)
         time.sleep(random.uniform(0, 0.005))  # noqa: S311 - a delay, no secret
-    before, born, goes_on, end = [*counts], 0, False, time.monotonic() + 20
+    before, born, goes_on, end = [*counts], 0, False, time.monotonic() + 60
     os.set_blocking(reader, False)
     while not (goes_on and born == len(children)) and time.monotonic() < end:
         with contextlib.suppress(BlockingIOError):

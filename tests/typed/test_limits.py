@@ -1,0 +1,111 @@
+"""A state with a million entries costs ten times what one with a tenth of them costs."""
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+FEW, MANY = 100_000, 1_000_000
+# Ten times as many take ten times as long, and more where they no longer fit the caches of
+# the processor; what is quadratic would take a hundred times as long.
+LINEAR = 40
+
+DATA: dict[str, tuple[Any, Callable[[int], Any]]] = {
+    "a list": (list[int], lambda size: [*range(size)]),
+    "a dict": (dict[str, int], lambda size: {str(i): i for i in range(size)}),
+    "a set": (set[int], lambda size: {*range(size)}),
+    "lists in a list": (
+        list[list[int]],
+        lambda size: [[*range(i, i + 10)] for i in range(0, size, 10)],
+    ),
+    "dicts in a dict": (
+        dict[str, dict[int, int]],
+        lambda size: {str(i): {j: j for j in range(i, i + 50)} for i in range(0, size, 50)},
+    ),
+    "anything": (Any, lambda size: [{"more": [*range(i, i + 99)]} for i in range(0, size, 100)]),
+}
+
+
+@pytest.fixture
+def without_collections() -> Iterator[None]:
+    """Keep the cyclic garbage collector, whose runs come when they like, out of the figures."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def declare(state: Any, name: str) -> tuple[Any, Callable[[int], Any]]:
+    annotation, make = DATA[name]
+    namespace = {"__annotations__": {"data": annotation}, "__module__": __name__}
+    return type("Big", (state.State,), namespace), make
+
+
+def seconds(task: Callable[[], object]) -> float:
+    """Return how long a task takes, without what other processes take."""
+    begun = time.process_time()
+    task()
+    return time.process_time() - begun
+
+
+@pytest.mark.usefixtures("without_collections")
+@pytest.mark.parametrize("name", DATA)
+def test_time_grows_as_the_state_does(state: Any, name: str) -> None:
+    cls, make = declare(state, name)
+    codec = state.JsonCodec()
+
+    def steps(size: int) -> dict[str, float]:
+        made = cls(data=make(size))
+        payload = made.drain()
+        encoded = codec.encode(cls, payload)
+        decoded = codec.decode(encoded)
+        tasks: dict[str, Callable[[], object]] = {
+            "drain": made.drain,
+            "encode": lambda: codec.encode(cls, payload),
+            "decode": lambda: codec.decode(encoded),
+            "hydrate": lambda: cls.hydrate(decoded),
+            "hydrate as drained": lambda: cls.hydrate(payload),
+        }
+        # A small one may be disturbed, and is tried again.
+        times = 1 if size == MANY else 3
+        return {step: min(seconds(task) for _ in range(times)) for step, task in tasks.items()}
+
+    few, many = steps(FEW), steps(MANY)
+    # What takes no time at all cannot be compared.
+    slow = {step: (few[step], many[step]) for step in few if many[step] > 0.02 + LINEAR * few[step]}
+    assert not slow
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_memory_stays_under_three_times_that_of_the_data(state: Any, name: str) -> None:
+    cls, make = declare(state, name)
+    # Tracing takes its time, and what there is for each entry shows with fewer of them too.
+    size = MANY if name == "a list" else FEW
+    codec = state.JsonCodec()
+    held: dict[str, Any] = {}
+    peaks: dict[str, float] = {}
+    tracemalloc.start()
+    try:
+        held["data"] = make(size)
+        plain = tracemalloc.get_traced_memory()[0]
+
+        def do(step: str, task: Callable[[], Any], spent: str = "") -> None:
+            """Do something, keep the result instead of another, and note the peak meanwhile."""
+            tracemalloc.reset_peak()
+            held[step] = task()
+            peaks[step] = tracemalloc.get_traced_memory()[1] / plain
+            held.pop(spent, None)
+
+        do("make", lambda: cls(data=held["data"]), spent="data")
+        do("drain", lambda: held["make"].drain(), spent="make")
+        do("hydrate", lambda: cls.hydrate(held["drain"]))
+        do("dump", lambda: codec.dump(cls, held["drain"]), spent="hydrate")
+        held.pop("drain")
+        do("hydrate JSON", lambda: cls.hydrate(held["dump"]))
+    finally:
+        tracemalloc.stop()
+    # What there was before is in each figure: the data or the state, and what is made of it.
+    assert max(peaks.values()) < 3, peaks
