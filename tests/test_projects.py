@@ -23,10 +23,16 @@ CHOSEN = [
     ),
     everything("library", license="Apache-2.0"),
     everything("mcp_server", **NO_STATE),
-    everything("web_service"),
+    everything("web_service", state_stores=["redis"], include_typed_state=False),
     everything("daemon", **NO_STATE),
     asked({**everything("cli_tool"), "include_persistence_helpers": False}),
-    asked({**everything("library"), "include_api_utilities": False, "include_docs": False}),
+    asked(
+        {
+            **everything("library", state_stores=["json"]),
+            "include_api_utilities": False,
+            "include_docs": False,
+        }
+    ),
     everything("mcp_server", **NO_STATE, include_example=False),
     everything(
         "web_service", state_stores=["redis"], include_typed_state=False, include_example=False

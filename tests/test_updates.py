@@ -163,10 +163,12 @@ SWITCHES = [
 def test_a_feature_can_be_added_later_and_taken_away_again(
     project_type: str, feature: str, template: Path, tmp_path: Path
 ) -> None:
-    with_it = everything(project_type, package_name="sample")
-    if feature in EXAMPLE_NEEDS:  # who adds them later has a program already, and no stores
-        off = {"include_example": False, "include_typed_state": False, "state_stores": []}
-        with_it = asked(with_it | off)
+    off: dict[str, Any] = {}
+    if feature != "include_typed_state":  # what is in state/ has tests of its own
+        off |= {"include_typed_state": False, "state_stores": []}
+    if feature in EXAMPLE_NEEDS:  # who adds them later has a program already
+        off["include_example"] = False
+    with_it = asked(everything(project_type, package_name="sample") | off)
     without = asked(with_it | {feature: False})
     project = start(template, tmp_path / "own" / "sample", **without)
     before = files_of(project)
@@ -182,7 +184,7 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
 def test_stores_can_be_added_later_and_taken_away_again(
     project_type: str, template: Path, tmp_path: Path
 ) -> None:
-    off = {"include_typed_state": False, "state_stores": []}
+    off: dict[str, Any] = {"include_typed_state": False, "state_stores": []}
     without = everything(project_type, package_name="sample", **off)
     project = start(template, tmp_path / "own" / "sample", **without)
     for stores in (["sqlite"], ["json", "redis"], []):
