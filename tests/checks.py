@@ -31,8 +31,8 @@ BETRAYALS = {
 # The same for the stores, and for what comes with any of them.
 STORE_BETRAYALS = {
     "json": r"JsonFileStore|json_file|json_format|[\"'`]file:",
-    "redis": r"redis|StatePersistenceService|persistence_service|state_api|websocket",
-    "sqlite": r"SqliteStore|sqlite_store|sqlite:|state\.db",
+    "redis": r"redis|StatePersistenceService|state/sessions|state_api|websocket",
+    "sqlite": r"SqliteStore|stores/sqlite|sqlite:|state\.db",
 }
 ANY_STORE = r"BackingStore|open_store|\bstores?\b.*\bkeys?\b|(?<!local)/state/|orjson"
 TYPE_BETRAYALS = {

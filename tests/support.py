@@ -32,7 +32,9 @@ def module_source(name: str) -> str:
     environment = jinja2.Environment(  # noqa: S701 - it renders Python, no HTML
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    return environment.from_string(path.read_text()).render(package_name="sample")
+    return environment.from_string(path.read_text()).render(
+        package_name="sample", modules_import="sample"
+    )
 
 
 def import_module(name: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import everything
 from copier import Settings, run_update
 from support import (
     Environment,
@@ -59,6 +60,31 @@ def test_the_layout_is_found_and_nothing_else_is_touched(package: str, tmp_path:
     after = files_of(project)
     assert after.keys() - before.keys() == added(package)
     assert before == {path: after[path] for path in before}
+
+
+def test_a_template_in_a_folder_that_looks_like_a_pattern_gives_the_flat_layout(
+    tmp_path: Path,
+) -> None:
+    template = copy_template(tmp_path / "holdfast[1] * (copy)?")
+    project = make_package(tmp_path / "project", "theirs")
+    before = files_of(project)
+    render(project, template, project_type="modules_only", package_name="theirs")
+    assert files_of(project).keys() - before.keys() == added("theirs")
+
+
+@pytest.mark.parametrize("answers", [{}, {"state_stores": ["json"]}, everything("modules_only")])
+def test_both_layouts_get_the_same_modules(answers: dict[str, Any], tmp_path: Path) -> None:
+    answers = {**answers, "project_type": "modules_only", "package_name": "theirs"}
+    by_layout = [
+        files_of(render(make_package(tmp_path / layout, "p"), **{**answers, "layout": layout}))
+        for layout in ("src", "flat")
+    ]
+    src, flat = (
+        {path.removeprefix("src/"): text for path, text in each.items()} for each in by_layout
+    )
+    for each in (src, flat):
+        del each[".copier-answers.yml"]
+    assert flat == src
 
 
 def test_a_utils_package_of_theirs_keeps_its_init_for_ever(tmp_path: Path) -> None:
@@ -174,8 +200,8 @@ def test_a_published_package_takes_the_modules_and_updates_them(
     guides = ("choose-a-state-store", "declare-versioned", "migrate-state", "react-to-state")
     with_stores = (f"{path}/state/", "tests/state/", *(f"user-docs/how-to/{g}" for g in guides))
     assert {name for name in new if not name.startswith(with_stores)} == added(path)
-    assert (f"{path}/state/sqlite_store.py" in new) is bool(stores)
-    assert (f"{path}/state/typed/declared.py" in new) is bool(stores)
+    assert (f"{path}/state/stores/sqlite.py" in new) is bool(stores)
+    assert (f"{path}/state/typed/state.py" in new) is bool(stores)
     assert {name: after[name] for name in before} == before
     where = {"PYTHONPATH": str((project / path).parent)}
     folders = ["tests/utils", *(["tests/state"] if stores else [])]

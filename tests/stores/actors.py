@@ -310,7 +310,7 @@ def written_in_place() -> None:
             file.flush()
             os.fsync(file.fileno())
 
-    json_file: Any = importlib.import_module("kept.state.json_file_store")
+    json_file: Any = importlib.import_module("kept.state.stores.json_file")
     json_file.write_durably = write
 
 

@@ -1,0 +1,1 @@
+"""Handlers of the types that a field may be declared with."""
