@@ -28,6 +28,7 @@ ADDED = {
     "{package}/utils/responses.py",
     "{package}/utils/validation.py",
     "tests/test_guides.py",
+    "tests/utils/conftest.py",
     "tests/utils/test_errors.py",
     "tests/utils/test_persistence.py",
     "tests/utils/test_responses.py",
