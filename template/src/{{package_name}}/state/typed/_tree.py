@@ -66,21 +66,21 @@ class Nested(Child):
     __codec__: ClassVar[Any]
 
     @classmethod
-    def __build__(cls, payload: dict[str, Any], admission: Any) -> Any:
+    def __build__(cls, payload: dict[str, Any], context: Any) -> Any:
         """Return the state of a payload, without its effects."""
 
     @classmethod
     def __check__(cls, payload: dict[str, Any]) -> None:
-        """Raise RefusedError if a drained value is not of the type of its field."""
+        """Raise TypeMismatchError if a drained value is not of the type of its field."""
 
     @classmethod
     def __dump__(cls, payload: dict[str, Any]) -> Any:
         """Return a payload as JSON."""
 
 
-def is_same(kind: Any, before: Any, after: Any) -> bool:
+def is_same(handler: Any, before: Any, after: Any) -> bool:
     """Return whether a value of a type is no other than the one before."""
-    same_type = kind.immutable and type(before) is type(after)
+    same_type = handler.immutable and type(before) is type(after)
     return before is after or (same_type and bool(before == after))
 
 
@@ -113,7 +113,7 @@ class Container(Child):
 
     key: Any
     _owner: Ownership | None
-    kind: Any
+    handler: Any
 
     @property
     def __node__(self) -> Self:
@@ -136,15 +136,15 @@ class Container(Child):
         owner = self._owner() if self._owner else None
         return [] if owner is None else [owner]
 
-    def take(self, kind: Any, value: Any, place: Owner) -> Any:
+    def take(self, handler: Any, value: Any, place: Owner) -> Any:
         """Return a value as it is kept there, of a type, checked and tracked."""
         for owner in self.owners():
-            value = owner.take(kind, value, place)
+            value = owner.take(handler, value, place)
         # What was taken out of a state is an ordinary container.
         return value
 
-    def _take(self, kind: Any, value: Any) -> Any:
-        return self.take(kind, value, self)
+    def _take(self, handler: Any, value: Any) -> Any:
+        return self.take(handler, value, self)
 
     def locate(self, place: Place, child: object) -> Any:
         """Return under which key a child stands."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from ...utils.persistence import StateVersionError
 from ._changes import CHANGES
 from ._tree import Nested
-from ._types.base import Admission, RefusedError, shown
+from ._types.base import LoadContext, TypeMismatchError, shown
 from .reactive import effect
 
 T = TypeVar("T")
@@ -83,15 +83,15 @@ def _covers(cls: type[Any]) -> bool:
     return next("__migrate__" in vars(base) for base in cls.__mro__ if names & vars(base).keys())
 
 
-def explain(name: str, error: RefusedError) -> str:
+def explain(name: str, error: TypeMismatchError) -> str:
     """Return where a value is that was refused, and why.
 
     Args:
         name: Of what has it.
         error: Why; its path begins in what has that name.
     """
-    path, kind = "".join(reversed(error.path)), type(error.value).__name__
-    return f"{name}{path}: {error.reason}, got {shown(error.value)} ({kind})"
+    path, type_name = "".join(reversed(error.path)), type(error.value).__name__
+    return f"{name}{path}: {error.reason}, got {shown(error.value)} ({type_name})"
 
 
 class _Here(threading.local):
@@ -118,7 +118,7 @@ def building(cls: type[Nested]) -> Generator[list[Any]]:
     outer, _here.late = _here.late, (late := list[Any]())
     try:
         yield late
-    except RefusedError as error:
+    except TypeMismatchError as error:
         raise HydrationError(f"Cannot hydrate {explain(cls.__name__, error)}") from error
     except RecursionError as error:
         raise HydrationError(f"Cannot hydrate {cls.__name__}: nested too deeply") from error
@@ -126,13 +126,13 @@ def building(cls: type[Nested]) -> Generator[list[Any]]:
         _here.late = outer
 
 
-def complete(cls: type[Nested], build: Callable[[], T], admission: Admission) -> T:
+def complete(cls: type[Nested], build: Callable[[], T], context: LoadContext) -> T:
     """Return what was built, once `__post_init__()` and the effects of its states have run."""
     with building(cls) as late:
         built = build()
-        for state in admission.states:
+        for state in context.states:
             state.__post_init__()
-    for state in (*admission.states, *late):
+    for state in (*context.states, *late):
         start_effects(state)
     return built
 

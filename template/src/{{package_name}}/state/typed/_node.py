@@ -7,15 +7,15 @@ from weakref import ref
 from ._changes import CHANGES, Broadcast, KeyPath, Observers, Owner, Place
 from ._hydration import explain
 from ._tree import MISSING, Nested, Ownership, adopt, is_same, release
-from ._types.base import Admission, Kind, RefusedError
-from ._types.compound import Loose
+from ._types.base import LoadContext, TypeHandler, TypeMismatchError
+from ._types.compound import AnyObject
 from .fields import Field
 from .reactive import Cell, Declared
 from .strictness import is_strict
 
-_LOOSE = Loose()
-# Values of kinds that never change contain no states, of which it would take note.
-_NO_STATES = Admission()
+_ANY_OBJECT = AnyObject()
+# Values of handlers that never change contain no states, of which it would take note.
+_NO_STATES = LoadContext()
 
 
 class _Standing:
@@ -71,14 +71,14 @@ class Node:
     def set_quietly(self, field: Field, value: Any) -> bool:
         """Give a field a value if nobody has to be told and all is well; return whether it was.
 
-        Most writes are of that kind, and should cost little. The lock is held.
+        Most writes are of that handler, and should cost little. The lock is held.
         """
         told = self._observers or self._places or self.broadcast
-        if told or self._loose or not field.kind.immutable:
+        if told or self._loose or not field.handler.immutable:
             return False
         try:
-            self.values[field.name] = field.kind.admit(value, _NO_STATES)
-        except RefusedError:
+            self.values[field.name] = field.handler.validate(value, _NO_STATES)
+        except TypeMismatchError:
             return False
         return True
 
@@ -87,10 +87,10 @@ class Node:
         before = self.values.get(field.name, MISSING)
         if value is before:
             return
-        kept = self.take(field.kind, value, self, field.name)
+        kept = self.take(field.handler, value, self, field.name)
         self.put(field.name, kept)
         release(before, self)
-        if not is_same(field.kind, before, kept):
+        if not is_same(field.handler, before, kept):
             self.report((field.name,))
 
     def put(self, name: str, kept: Any) -> None:
@@ -98,11 +98,11 @@ class Node:
         self.values[name] = kept
         adopt(kept, self, name)
 
-    def take(self, kind: Kind, value: Any, place: Any, name: str = "") -> Any:
+    def take(self, handler: TypeHandler, value: Any, place: Any, name: str = "") -> Any:
         """Return a value as it is kept, checked and tracked.
 
         Args:
-            kind: Its type.
+            handler: Its type.
             value: The value.
             place: Where it is put.
             name: To which field, where it is put in the state itself.
@@ -111,23 +111,23 @@ class Node:
             TypeError: It is not of the type, in strict mode.
             ValueError: It contains the state, or itself.
         """
-        admission = _NO_STATES if kind.immutable else Admission()
+        context = _NO_STATES if handler.immutable else LoadContext()
         try:
             try:
-                kept = kind.admit(value, admission)
-            except RefusedError as error:
+                kept = handler.validate(value, context)
+            except TypeMismatchError as error:
                 if is_strict(self._class.__strict__):
                     where = self._describe(place, name)
                     raise TypeError(explain(where, error)) from error
-                admission, self._loose = Admission(), True
+                context, self._loose = LoadContext(), True
                 if place is not self:
-                    place.kind = _LOOSE  # from now on it may hold anything
-                kept = _LOOSE.admit(value, admission)
+                    place.handler = _ANY_OBJECT  # from now on it may hold anything
+                kept = _ANY_OBJECT.validate(value, context)
         except RecursionError as error:
             where = self._describe(place, name)
             raise ValueError(f"{where}: it is nested in itself, or too deeply") from error
-        if admission.states:
-            self._refuse_cycles(admission.states, self._describe(place, name))
+        if context.states:
+            self._refuse_cycles(context.states, self._describe(place, name))
         return kept
 
     def _describe(self, place: Any, name: str) -> str:

@@ -24,7 +24,7 @@ def shown(value: object) -> str:
         return f"<{error}>"
 
 
-class RefusedError(Exception):
+class TypeMismatchError(Exception):
     """A value is not of a type.
 
     Attributes:
@@ -52,13 +52,13 @@ def convert(
     for key, value in items:
         try:
             converted.append(function(value))
-        except RefusedError as error:
+        except TypeMismatchError as error:
             raise error.at(f".{key}" if named else f"[{shown(key)}]") from error.__cause__
     return converted
 
 
-class Admission:
-    """What is noticed while a value is admitted.
+class LoadContext:
+    """What is noticed while a value is validated.
 
     Attributes:
         stored: Whether it comes from a payload, and may have the form of JSON.
@@ -72,62 +72,64 @@ class Admission:
         self.outdated = False
 
 
-class Kind(ABC):
+class TypeHandler(ABC):
     """A type."""
 
     # As it is written, for errors and for the tags of unions.
     name: str
     # The types of Python that its JSON is decoded to.
-    shapes: frozenset[type] = frozenset({str})
+    json_types: frozenset[type] = frozenset({str})
     # Whether no value of it changes.
     immutable = True
     # Whether it has states in it, of which a payload does not tell the class.
     holds_states = False
 
     @abstractmethod
-    def admit(self, value: Any, admission: Admission) -> Any:
-        """Return a value as a state keeps it; raise RefusedError if it is not of the type."""
+    def validate(self, value: Any, context: LoadContext) -> Any:
+        """Return a value as a state keeps it; raise TypeMismatchError if it is not of the type."""
 
     @abstractmethod
-    def dump(self, value: Any) -> Any:
-        """Return a drained value as JSON; raise RefusedError if it is not of the type."""
+    def to_json(self, value: Any) -> Any:
+        """Return a drained value as JSON; raise TypeMismatchError if it is not of the type."""
 
     def drain(self, value: Any) -> Any:
         """Return a deep copy of a value that a state keeps, in plain Python objects."""
         return drained(value)
 
-    def admits_all(self, values: Iterable[Any]) -> bool:
+    def all_valid_unchanged(self, values: Iterable[Any]) -> bool:
         """Return whether it admits all values as they are, where that is fast to tell."""
         return False
 
-    def dumps_all(self, values: Iterable[Any]) -> bool:
+    def all_json_unchanged(self, values: Iterable[Any]) -> bool:
         """Return whether JSON has all values as they are, where that is fast to tell."""
         return False
 
-    def admit_all(
-        self, keys: Iterable[Any], values: Iterable[Any], admission: Admission
+    def validate_all(
+        self, keys: Iterable[Any], values: Iterable[Any], context: LoadContext
     ) -> Iterable[Any]:
         """Return the values under some keys as a state keeps them."""
-        if self.admits_all(values):
+        if self.all_valid_unchanged(values):
             return values
-        return convert(zip(keys, values, strict=True), lambda value: self.admit(value, admission))
+        return convert(zip(keys, values, strict=True), lambda value: self.validate(value, context))
 
-    def dump_all(self, keys: Iterable[Any], values: Iterable[Any]) -> Iterable[Any]:
+    def to_json_all(self, keys: Iterable[Any], values: Iterable[Any]) -> Iterable[Any]:
         """Return the drained values under some keys as JSON."""
         return (
-            values if self.dumps_all(values) else convert(zip(keys, values, strict=True), self.dump)
+            values
+            if self.all_json_unchanged(values)
+            else convert(zip(keys, values, strict=True), self.to_json)
         )
 
     def expect(self, value: Any, *types: type[Any]) -> Any:
-        """Return a value that is of one of some types; else raise RefusedError."""
+        """Return a value that is of one of some types; else raise TypeMismatchError."""
         return value if isinstance(value, types) else self.refuse(value)
 
     def refuse(self, value: object) -> NoReturn:
-        """Raise RefusedError."""
-        raise RefusedError(value, f"expected {self.name}")
+        """Raise TypeMismatchError."""
+        raise TypeMismatchError(value, f"expected {self.name}")
 
 
-class Plain(Kind):
+class Scalar(TypeHandler):
     """Types that JSON has too: str, int, float, bool, None."""
 
     def __init__(self, types: Iterable[type[Any]]) -> None:
@@ -137,28 +139,28 @@ class Plain(Kind):
         wider: dict[type[Any], list[type[Any]]] = {float: [int, bool], int: [bool]}
         more = [each for narrow in given for each in wider.get(narrow, [])]
         self.types: frozenset[type[Any]] = frozenset(given + more)
-        self.shapes = self.types
+        self.json_types = self.types
 
-    def admit(self, value: Any, admission: Admission) -> Any:
+    def validate(self, value: Any, context: LoadContext) -> Any:
         """Return the value."""
         if type(value) in self.types:
             return value
-        if admission.stored and float in self.types and (number := _to_number(value)):
+        if context.stored and float in self.types and (number := _to_number(value)):
             return number
         self.refuse(value)
 
-    def dump(self, value: Any) -> Any:
+    def to_json(self, value: Any) -> Any:
         """Return the value; what JSON does not have, such as infinity, gets a tag."""
         if type(value) not in self.types:
             self.refuse(value)
         finite = type(value) is not float or math.isfinite(value)
         return value if finite else {TAG: "float", "value": repr(value)}
 
-    def admits_all(self, values: Iterable[Any]) -> bool:
+    def all_valid_unchanged(self, values: Iterable[Any]) -> bool:
         """Return whether it admits all values, much faster than one by one."""
         return self.types.issuperset(map(type, values))
 
-    def dumps_all(self, values: Iterable[Any]) -> bool:
+    def all_json_unchanged(self, values: Iterable[Any]) -> bool:
         """Return whether JSON has all values, much faster than one by one."""
         types = set(map(type, values))
         if types == {float} <= self.types:
@@ -178,26 +180,26 @@ def _to_number(value: Any) -> float | None:
             return None
 
 
-class Literally(Kind):
+class LiteralValue(TypeHandler):
     """Values of their own: `Literal["left", "right"]`."""
 
     def __init__(self, values: tuple[Any, ...]) -> None:
         self.name = f"Literal[{', '.join(map(repr, values))}]"
-        self.shapes = frozenset(map(type, values))
+        self.json_types = frozenset(map(type, values))
         self._values = values
 
-    def admit(self, value: Any, admission: Admission) -> Any:
+    def validate(self, value: Any, context: LoadContext) -> Any:
         """Return the value."""
-        return self.dump(value)
+        return self.to_json(value)
 
-    def dump(self, value: Any) -> Any:
+    def to_json(self, value: Any) -> Any:
         """Return the value."""
         if any(type(value) is type(each) and value == each for each in self._values):
             return value
         self.refuse(value)
 
 
-class Converted(Kind):
+class Encoded(TypeHandler):
     """Types that become text in JSON, or what else it has: datetime, Decimal, an Enum."""
 
     def __init__(
@@ -205,23 +207,23 @@ class Converted(Kind):
         cls: type[Any],
         to_json: Callable[[Any], Any],
         from_json: Callable[[Any], Any],
-        shapes: Iterable[type[Any]] = (str,),
+        json_types: Iterable[type[Any]] = (str,),
     ) -> None:
-        self.name, self.shapes = cls.__name__, frozenset(shapes)
+        self.name, self.json_types = cls.__name__, frozenset(json_types)
         self._class, self._to_json, self._from_json = cls, to_json, from_json
 
-    def admit(self, value: Any, admission: Admission) -> Any:
+    def validate(self, value: Any, context: LoadContext) -> Any:
         """Return the value, or that which its JSON stands for."""
         if self._holds(value):
             return value
-        if admission.stored and type(value) in self.shapes:
+        if context.stored and type(value) in self.json_types:
             try:
                 return self._from_json(value)
             except (ValueError, ArithmeticError, LookupError) as error:
-                raise RefusedError(value, f"expected {self.name} ({error})") from error
+                raise TypeMismatchError(value, f"expected {self.name} ({error})") from error
         self.refuse(value)
 
-    def dump(self, value: Any) -> Any:
+    def to_json(self, value: Any) -> Any:
         """Return the JSON of the value."""
         return self._to_json(value) if self._holds(value) else self.refuse(value)
 
@@ -232,7 +234,7 @@ class Converted(Kind):
         )
 
 
-class Opaque(Kind):
+class Opaque(TypeHandler):
     """A type of which nothing is known: for what is not stored, or is pickled."""
 
     immutable = False
@@ -245,11 +247,11 @@ class Opaque(Kind):
         except TypeError:  # a TypedDict, or a Protocol that is not runtime_checkable
             self._class = object
 
-    def admit(self, value: Any, admission: Admission) -> Any:
+    def validate(self, value: Any, context: LoadContext) -> Any:
         """Return the value, or a copy of one that is stored."""
         found = self.expect(value, self._class)
-        return copy.deepcopy(found) if admission.stored else found
+        return copy.deepcopy(found) if context.stored else found
 
-    def dump(self, value: Any) -> Any:
+    def to_json(self, value: Any) -> Any:
         """Refuse: JSON does not have it."""
-        raise RefusedError(value, "JSON does not have it")
+        raise TypeMismatchError(value, "JSON does not have it")

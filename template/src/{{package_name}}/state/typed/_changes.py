@@ -54,7 +54,7 @@ class Owner(Protocol):
         """Take note of a change at a path."""
         ...
 
-    def take(self, kind: Any, value: Any, place: Any) -> Any:
+    def take(self, handler: Any, value: Any, place: Any) -> Any:
         """Return a value as it is kept there, of a type, checked and tracked."""
         ...
 

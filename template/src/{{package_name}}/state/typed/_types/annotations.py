@@ -2,6 +2,7 @@
 
 import base64
 import re
+import typing
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
@@ -17,7 +18,6 @@ from typing import (
     Final,
     Literal,
     TypeVar,
-    Union,
     cast,
     get_args,
     get_origin,
@@ -26,13 +26,22 @@ from typing import (
 from uuid import UUID
 
 from .._tree import Nested, drained
-from .base import Admission, Converted, Kind, Literally, Opaque, Plain, RefusedError, convert
-from .compound import Anything, DictOf, ListOf, Loose, OneOf, SetOf, TupleOf
+from .base import (
+    Encoded,
+    LiteralValue,
+    LoadContext,
+    Opaque,
+    Scalar,
+    TypeHandler,
+    TypeMismatchError,
+    convert,
+)
+from .compound import AnyJson, AnyObject, DictOf, ListOf, SetOf, TupleOf, Union
 
 # Marks a field that is not drained.
 TRANSIENT = object()
-_UNIONS = (Union, UnionType)
-_PLAIN = (str, int, float, bool, NoneType)
+_UNIONS = (typing.Union, UnionType)
+_SCALARS = (str, int, float, bool, NoneType)
 _MICROSECOND = timedelta(microseconds=1)
 # ISO 8601-1:2019, 5.5.2, without weeks, months and years, and with a sign as in -2.
 _DURATION = re.compile(
@@ -72,85 +81,90 @@ _TEXTS: dict[type, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
 }
 
 
-class Structure(Kind):
+class DataclassType(TypeHandler):
     """A dataclass: an object in JSON, whose unknown names are ignored."""
 
     immutable = False
-    shapes = frozenset({dict})
+    json_types = frozenset({dict})
 
-    def __init__(self, cls: type[Any], *, loose: bool) -> None:
+    def __init__(self, cls: type[Any], *, any_type: bool) -> None:
         self.name = cls.__name__
         self._class = cls
-        self._loose = loose
+        self._any_type = any_type
 
     @cached_property
-    def _kinds(self) -> dict[str, tuple[Field[Any], Kind]]:
+    def _handlers(self) -> dict[str, tuple[Field[Any], TypeHandler]]:
         hints, found = get_type_hints(self._class, include_extras=True), fields(self._class)
-        kinds = {each.name: (each, to_kind(hints[each.name], loose=self._loose)) for each in found}
-        if any(kind.holds_states for _, kind in kinds.values()):
+        handlers = {
+            each.name: (each, handler_for(hints[each.name], any_type=self._any_type))
+            for each in found
+        }
+        if any(handler.holds_states for _, handler in handlers.values()):
             raise TypeError(f"The dataclass {self.name} has states in it: make it a State too")
-        return kinds
+        return handlers
 
-    def admit(self, value: Any, admission: Admission) -> Any:
+    def validate(self, value: Any, context: LoadContext) -> Any:
         """Return the object, a copy of one that is stored, or that which a dict stands for."""
         if type(value) is self._class:
-            self._convert(value, lambda kind, item: kind.admit(item, Admission()))
-            return drained(value) if admission.stored else value
-        if admission.stored and isinstance(value, dict):
-            return self._build(cast(dict[str, Any], value), admission)
+            self._convert(value, lambda handler, item: handler.validate(item, LoadContext()))
+            return drained(value) if context.stored else value
+        if context.stored and isinstance(value, dict):
+            return self._build(cast(dict[str, Any], value), context)
         self.refuse(value)
 
-    def dump(self, value: Any) -> Any:
+    def to_json(self, value: Any) -> Any:
         """Return a dict."""
         if type(value) is not self._class:
             self.refuse(value)
-        return self._convert(value, lambda kind, item: kind.dump(item))
+        return self._convert(value, lambda handler, item: handler.to_json(item))
 
-    def _convert(self, value: Any, function: Callable[[Kind, Any], Any]) -> dict[str, Any]:
-        pairs = {name: (kind, getattr(value, name)) for name, (_, kind) in self._kinds.items()}
+    def _convert(self, value: Any, function: Callable[[TypeHandler, Any], Any]) -> dict[str, Any]:
+        pairs = {
+            name: (handler, getattr(value, name)) for name, (_, handler) in self._handlers.items()
+        }
         converted = convert(pairs.items(), lambda pair: function(*pair), named=True)
         return dict(zip(pairs, converted, strict=True))
 
-    def _build(self, values: dict[str, Any], admission: Admission) -> Any:
-        known = {name: value for name, value in values.items() if name in self._kinds}
-        admitted = convert(
-            ((name, (self._kinds[name][1], value)) for name, value in known.items()),
-            lambda pair: drained(pair[0].admit(pair[1], admission)),
+    def _build(self, values: dict[str, Any], context: LoadContext) -> Any:
+        known = {name: value for name, value in values.items() if name in self._handlers}
+        validated = convert(
+            ((name, (self._handlers[name][1], value)) for name, value in known.items()),
+            lambda pair: drained(pair[0].validate(pair[1], context)),
             named=True,
         )
-        built = dict(zip(known, admitted, strict=True))
-        late = {name: built.pop(name) for name in known if not self._kinds[name][0].init}
+        built = dict(zip(known, validated, strict=True))
+        late = {name: built.pop(name) for name in known if not self._handlers[name][0].init}
         try:
             value = self._class(**built)
         except (TypeError, ValueError) as error:
-            raise RefusedError(values, f"expected {self.name} ({error})") from error
+            raise TypeMismatchError(values, f"expected {self.name} ({error})") from error
         for name, item in late.items():
             object.__setattr__(value, name, item)
         return value
 
 
-class Inner(Kind):
+class StateType(TypeHandler):
     """A state in a state: its payload in JSON."""
 
     immutable = False
     holds_states = True
-    shapes = frozenset({dict})
+    json_types = frozenset({dict})
 
     def __init__(self, cls: type[Nested]) -> None:
         self.name = cls.__name__
         self._class = cls
 
-    def admit(self, value: Any, admission: Admission) -> Any:
+    def validate(self, value: Any, context: LoadContext) -> Any:
         """Return the state, or the one that a payload stands for."""
         if type(value) is self._class:
-            if not admission.stored:
-                admission.states.append(value)
+            if not context.stored:
+                context.states.append(value)
             return value
-        if admission.stored and _is_payload(value):
-            return self._class.__build__(value, admission)
+        if context.stored and _is_payload(value):
+            return self._class.__build__(value, context)
         self.refuse(value)
 
-    def dump(self, value: Any) -> Any:
+    def to_json(self, value: Any) -> Any:
         """Return the payload in JSON."""
         return self._class.__dump__(value) if _is_payload(value) else self.refuse(value)
 
@@ -160,27 +174,29 @@ def _is_payload(value: Any) -> bool:
     return {name: type(item) for name, item in found} == {"__version__": int, "values": dict}
 
 
-def to_kind(annotation: Any, *, loose: bool = False) -> Kind:
+def handler_for(annotation: Any, *, any_type: bool = False) -> TypeHandler:
     """Return what is known of a type.
 
     Args:
         annotation: The type, as in an annotation; names are resolved.
-        loose: Whether it may be any type, as where nothing becomes JSON.
+        any_type: Whether it may be any type, as where nothing becomes JSON.
 
     Raises:
-        TypeError: JSON cannot stand for the type, and `loose` is not set.
+        TypeError: JSON cannot stand for the type, and `any_type` is not set.
     """
     annotation = _bare(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in _UNIONS:
-        return _to_union([*dict.fromkeys(_members(annotation))], loose=loose)
+        return _to_union([*dict.fromkeys(_members(annotation))], any_type=any_type)
     if origin is Literal and set(map(type, args)) <= {str, int, bool, NoneType}:
-        return Literally(args)
+        return LiteralValue(args)
     cls = origin or annotation
-    kind = _to_container(cls, args, bare=origin is None, loose=loose) or _to_class(cls, loose=loose)
-    if kind is None and not loose:
+    handler = _to_container(cls, args, bare=origin is None, any_type=any_type) or _to_class(
+        cls, any_type=any_type
+    )
+    if handler is None and not any_type:
         raise TypeError(f"JSON cannot stand for {annotation}")
-    return kind or Opaque(annotation)
+    return handler or Opaque(annotation)
 
 
 def _bare(annotation: Any) -> Any:
@@ -206,21 +222,23 @@ def _members(annotation: Any) -> Iterator[Any]:
         yield from _members(member)
 
 
-def _to_union(args: list[Any], *, loose: bool) -> Kind:
-    plain = [each for each in args if each in _PLAIN]
-    members = [to_kind(each, loose=loose) for each in args if each not in _PLAIN]
+def _to_union(args: list[Any], *, any_type: bool) -> TypeHandler:
+    plain = [each for each in args if each in _SCALARS]
+    members = [handler_for(each, any_type=any_type) for each in args if each not in _SCALARS]
     if plain:
-        members.insert(0, Plain(plain))
-    return OneOf(members) if len(members) > 1 else members[0]
+        members.insert(0, Scalar(plain))
+    return Union(members) if len(members) > 1 else members[0]
 
 
-def _to_container(cls: Any, args: tuple[Any, ...], *, bare: bool, loose: bool) -> Kind | None:
-    items = [to_kind(each, loose=loose) for each in args if each is not Ellipsis]
-    anything: Kind = Loose() if loose else Anything()
+def _to_container(
+    cls: Any, args: tuple[Any, ...], *, bare: bool, any_type: bool
+) -> TypeHandler | None:
+    items = [handler_for(each, any_type=any_type) for each in args if each is not Ellipsis]
+    anything: TypeHandler = AnyObject() if any_type else AnyJson()
     if cls is list:
         return ListOf(*items or [anything])
     if cls is dict:
-        return DictOf(*items or [Plain([str]), anything])
+        return DictOf(*items or [Scalar([str]), anything])
     if cls in (set, frozenset):
         return SetOf(cls, *items or [anything])
     if cls is tuple:
@@ -228,26 +246,26 @@ def _to_container(cls: Any, args: tuple[Any, ...], *, bare: bool, loose: bool) -
     return None
 
 
-def _to_class(cls: Any, *, loose: bool) -> Kind | None:
+def _to_class(cls: Any, *, any_type: bool) -> TypeHandler | None:
     if cls is Any or cls is object:
-        return Loose() if loose else Anything()
-    if cls is None or cls in _PLAIN:
-        return Plain([NoneType if cls is None else cls])
+        return AnyObject() if any_type else AnyJson()
+    if cls is None or cls in _SCALARS:
+        return Scalar([NoneType if cls is None else cls])
     if not isinstance(cls, type):
         return None
-    return _to_class_kind(cast(type[Any], cls), loose=loose)
+    return _to_class_handler(cast(type[Any], cls), any_type=any_type)
 
 
-def _to_class_kind(cls: type[Any], *, loose: bool) -> Kind | None:
+def _to_class_handler(cls: type[Any], *, any_type: bool) -> TypeHandler | None:
     if cls in _TEXTS:
-        return Converted(cls, *_TEXTS[cls])
+        return Encoded(cls, *_TEXTS[cls])
     if issubclass(cls, PurePath):
-        return Converted(cls, cls.as_posix, cls)
+        return Encoded(cls, cls.as_posix, cls)
     if issubclass(cls, Enum):
         values: set[type[Any]] = {type(member.value) for member in cls}
         if values <= {str, int}:
-            return Converted(cls, attrgetter("value"), cls, values)
-        return Converted(cls, attrgetter("name"), cls.__getitem__)
+            return Encoded(cls, attrgetter("value"), cls, values)
+        return Encoded(cls, attrgetter("name"), cls.__getitem__)
     if issubclass(cls, Nested):
-        return Inner(cls)
-    return Structure(cls, loose=loose) if is_dataclass(cls) else None
+        return StateType(cls)
+    return DataclassType(cls, any_type=any_type) if is_dataclass(cls) else None

@@ -12,12 +12,12 @@ from ._tree import MISSING, Anchor, Container, adopt, is_same, release
 class TrackedList(list[Any], Container):
     """A list in a state; otherwise it behaves as a list."""
 
-    __slots__ = ("__weakref__", "_owner", "key", "kind")
+    __slots__ = ("__weakref__", "_owner", "handler", "key")
 
-    def __init__(self, items: Iterable[Any], kind: Any) -> None:
+    def __init__(self, items: Iterable[Any], handler: Any) -> None:
         super().__init__(items)
-        self._owner, self.key, self.kind = None, None, kind
-        if not kind.item.immutable:
+        self._owner, self.key, self.handler = None, None, handler
+        if not handler.item.immutable:
             for index, item in enumerate(self):
                 adopt(item, self, index)
 
@@ -31,7 +31,7 @@ class TrackedList(list[Any], Container):
     def drain(self) -> list[Any]:
         """Return a deep copy in plain Python objects."""
         # copy() is several times as fast as what goes from element to element.
-        return self.copy() if self.kind.item.immutable else [*map(self.kind.item.drain, self)]
+        return self.copy() if self.handler.item.immutable else [*map(self.handler.item.drain, self)]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """Be copied and pickled without what watches it."""
@@ -40,7 +40,7 @@ class TrackedList(list[Any], Container):
     def append(self, value: Any, /) -> None:
         """Do as `list.append` does."""
         with CHANGES:
-            value = self._take(self.kind.item, value)
+            value = self._take(self.handler.item, value)
             super().append(value)
             adopt(value, self, len(self) - 1)
             self.report((len(self) - 1,))
@@ -64,23 +64,23 @@ class TrackedList(list[Any], Container):
             before = self[index]
             if value is before:
                 return
-            value = self._take(self.kind.item, value)
+            value = self._take(self.handler.item, value)
             super().__setitem__(index, value)
             release(before, self)
             adopt(value, self, index)
-            if not is_same(self.kind.item, before, value):
+            if not is_same(self.handler.item, before, value):
                 self.report((index,))
 
     def _replace(self, part: Any, values: Iterable[Any]) -> None:
         before, (start, _, _) = self[part], part.indices(len(self))
-        kept = [self._take(self.kind.item, value) for value in values]
+        kept = [self._take(self.handler.item, value) for value in values]
         super().__setitem__(part, kept)
         self._exchange(before, kept, start)
 
     def _exchange(self, before: list[Any], kept: list[Any], start: int = 0) -> None:
         if not (before or kept):
             return
-        if not self.kind.item.immutable:
+        if not self.handler.item.immutable:
             for item in before:
                 release(item, self)
             for index, item in enumerate(kept, start):
@@ -145,12 +145,12 @@ class TrackedList(list[Any], Container):
 class TrackedDict(dict[Any, Any], Container):
     """A dict in a state; otherwise it behaves as a dict."""
 
-    __slots__ = ("__weakref__", "_owner", "key", "kind")
+    __slots__ = ("__weakref__", "_owner", "handler", "key")
 
-    def __init__(self, items: Mapping[Any, Any], kind: Any) -> None:
+    def __init__(self, items: Mapping[Any, Any], handler: Any) -> None:
         super().__init__(items)
-        self._owner, self.key, self.kind = None, None, kind
-        if not kind.item.immutable:
+        self._owner, self.key, self.handler = None, None, handler
+        if not handler.item.immutable:
             for key, item in self.items():
                 adopt(item, self, key)
 
@@ -163,9 +163,9 @@ class TrackedDict(dict[Any, Any], Container):
 
     def drain(self) -> dict[Any, Any]:
         """Return a deep copy in plain Python objects."""
-        if self.kind.item.immutable:
+        if self.handler.item.immutable:
             return self.copy()
-        drain = self.kind.item.drain
+        drain = self.handler.item.drain
         return {key: drain(item) for key, item in self.items()}
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
@@ -178,9 +178,9 @@ class TrackedDict(dict[Any, Any], Container):
             self._put({key: value})
 
     def _put(self, items: Mapping[Any, Any]) -> None:
-        item = self.kind.item
+        item = self.handler.item
         kept = {
-            self._take(self.kind.key, key): self._take(item, value)
+            self._take(self.handler.key, key): self._take(item, value)
             for key, value in items.items()
             if self.get(key, MISSING) is not value
         }
@@ -258,11 +258,11 @@ def _in_place(method: Callable[..., None]) -> Any:
 class TrackedSet(set[Any], Container):
     """A set in a state; otherwise it behaves as a set."""
 
-    __slots__ = ("_owner", "key", "kind")
+    __slots__ = ("_owner", "handler", "key")
 
-    def __init__(self, items: Iterable[Any], kind: Any) -> None:
+    def __init__(self, items: Iterable[Any], handler: Any) -> None:
         super().__init__(items)
-        self._owner, self.key, self.kind = None, None, kind
+        self._owner, self.key, self.handler = None, None, handler
 
     def drain(self) -> set[Any]:
         """Return a deep copy in plain Python objects."""
@@ -277,7 +277,7 @@ class TrackedSet(set[Any], Container):
         return repr({*self})
 
     def _change(self, adding: Iterable[Any] = (), removing: Iterable[Any] = ()) -> None:
-        added = [self._take(self.kind.item, value) for value in adding if value not in self]
+        added = [self._take(self.handler.item, value) for value in adding if value not in self]
         removed = [value for value in removing if value in self]
         super().update(added)
         super().difference_update(removed)
@@ -350,10 +350,10 @@ class TrackedTuple(tuple[Any, ...], Container):
 
     anchor: Anchor
 
-    def __new__(cls, items: Iterable[Any], kind: Any) -> Self:
-        """Return a tuple of what was admitted."""
+    def __new__(cls, items: Iterable[Any], handler: Any) -> Self:
+        """Return a tuple of what was validated."""
         self = super().__new__(cls, items)
-        self._owner, self.key, self.kind, self.anchor = None, None, kind, Anchor(self)
+        self._owner, self.key, self.handler, self.anchor = None, None, handler, Anchor(self)
         for index, item in enumerate(self):
             adopt(item, self, index)
         return self
@@ -364,7 +364,7 @@ class TrackedTuple(tuple[Any, ...], Container):
 
     def drain(self) -> tuple[Any, ...]:
         """Return a deep copy in plain Python objects."""
-        return tuple(self.kind.drain_items(self))
+        return tuple(self.handler.drain_items(self))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """Be copied and pickled without what watches it."""
