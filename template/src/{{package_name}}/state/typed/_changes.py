@@ -33,16 +33,16 @@ class Change:
 Listener = Callable[[Change], object]
 
 
-class Place(Protocol):
+class Slot(Protocol):
     """Where a child stands; the key may be out of date, and is then put right."""
 
     key: Any
 
 
-class Owner(Protocol):
+class Parent(Protocol):
     """What contains values that change."""
 
-    def locate(self, place: Place, child: object) -> Any:
+    def locate(self, slot: Slot, child: object) -> Any:
         """Return under which key a child stands, if it stands there once."""
         ...
 
@@ -50,15 +50,15 @@ class Owner(Protocol):
         """Return every key under which a child stands."""
         ...
 
-    def report(self, path: KeyPath) -> None:
+    def record(self, path: KeyPath) -> None:
         """Take note of a change at a path."""
         ...
 
-    def take(self, handler: Any, value: Any, place: Any) -> Any:
+    def coerce(self, handler: Any, value: Any, place: Any) -> Any:
         """Return a value as it is kept there, of a type, checked and tracked."""
         ...
 
-    def owners(self) -> list[Any]:
+    def parents(self) -> list[Any]:
         """Return what contains this."""
         ...
 

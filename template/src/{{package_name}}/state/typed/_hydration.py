@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from ...utils.persistence import StateVersionError
 from ._changes import CHANGES
-from ._tree import Nested
+from ._tree import StateBase
 from ._types.base import LoadContext, TypeMismatchError, shown
 from .reactive import effect
 
@@ -103,7 +103,7 @@ _here = _Here()
 
 
 @contextmanager
-def building(cls: type[Nested]) -> Generator[list[Any]]:
+def building(cls: type[StateBase]) -> Generator[list[Any]]:
     """Explain what is refused in the block, and let no effect run in it.
 
     Args:
@@ -126,7 +126,7 @@ def building(cls: type[Nested]) -> Generator[list[Any]]:
         _here.late = outer
 
 
-def complete(cls: type[Nested], build: Callable[[], T], context: LoadContext) -> T:
+def complete(cls: type[StateBase], build: Callable[[], T], context: LoadContext) -> T:
     """Return what was built, once `__post_init__()` and the effects of its states have run."""
     with building(cls) as late:
         built = build()

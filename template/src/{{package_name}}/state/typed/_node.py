@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from ._changes import CHANGES, Broadcast, KeyPath, Observers, Owner, Place
+from ._changes import CHANGES, Broadcast, KeyPath, Observers, Parent, Slot
 from ._hydration import explain
-from ._tree import MISSING, Nested, Ownership, adopt, is_same, release
+from ._tree import MISSING, ParentRef, StateBase, attach, detach, is_same
 from ._types.base import LoadContext, TypeHandler, TypeMismatchError
 from ._types.compound import AnyObject
 from .fields import Field
@@ -18,16 +18,16 @@ _ANY_OBJECT = AnyObject()
 _NO_STATES = LoadContext()
 
 
-class _Standing:
+class ParentLink:
     """A place where a state stands."""
 
-    __slots__ = ("count", "key", "owner")
+    __slots__ = ("count", "key", "parent")
 
-    def __init__(self, owner: Ownership, key: Any) -> None:
-        self.owner, self.key, self.count = owner, key, 0
+    def __init__(self, parent: ParentRef, key: Any) -> None:
+        self.parent, self.key, self.count = parent, key, 0
 
 
-class Node:
+class StateNode:
     """What belongs to one state.
 
     Attributes:
@@ -40,9 +40,9 @@ class Node:
     __slots__ = (
         "__weakref__",
         "_class",
+        "_links",
         "_loose",
         "_observers",
-        "_places",
         "_state",
         "broadcast",
         "cells",
@@ -50,10 +50,10 @@ class Node:
         "values",
     )
 
-    def __init__(self, state: Nested) -> None:
-        # Weak, as what refers to an owner.
+    def __init__(self, state: StateBase) -> None:
+        # Weak, as what refers to an parent.
         self._class, self._state = type(state), ref(state)
-        self._places: dict[int, _Standing] = {}
+        self._links: dict[int, ParentLink] = {}
         # Whether there may be a value that is not of the type of its field.
         self._loose = False
         self._observers: dict[str, Observers] = {}
@@ -68,12 +68,12 @@ class Node:
             found = self._observers[name] = Observers()
         return found
 
-    def set_quietly(self, field: Field, value: Any) -> bool:
+    def try_fast_set(self, field: Field, value: Any) -> bool:
         """Give a field a value if nobody has to be told and all is well; return whether it was.
 
         Most writes are of that handler, and should cost little. The lock is held.
         """
-        told = self._observers or self._places or self.broadcast
+        told = self._observers or self._links or self.broadcast
         if told or self._loose or not field.handler.immutable:
             return False
         try:
@@ -82,23 +82,23 @@ class Node:
             return False
         return True
 
-    def assign(self, field: Field, value: Any) -> None:
+    def set(self, field: Field, value: Any) -> None:
         """Give a field a value, and tell it; the lock is held."""
         before = self.values.get(field.name, MISSING)
         if value is before:
             return
-        kept = self.take(field.handler, value, self, field.name)
-        self.put(field.name, kept)
-        release(before, self)
+        kept = self.coerce(field.handler, value, self, field.name)
+        self.store(field.name, kept)
+        detach(before, self)
         if not is_same(field.handler, before, kept):
-            self.report((field.name,))
+            self.record((field.name,))
 
-    def put(self, name: str, kept: Any) -> None:
+    def store(self, name: str, kept: Any) -> None:
         """Give a field what was taken."""
         self.values[name] = kept
-        adopt(kept, self, name)
+        attach(kept, self, name)
 
-    def take(self, handler: TypeHandler, value: Any, place: Any, name: str = "") -> Any:
+    def coerce(self, handler: TypeHandler, value: Any, place: Any, name: str = "") -> Any:
         """Return a value as it is kept, checked and tracked.
 
         Args:
@@ -133,63 +133,63 @@ class Node:
     def _describe(self, place: Any, name: str) -> str:
         path = f".{name}" if name else "[...]"
         while place is not self:
-            [owner] = place.owners()
-            key = owner.locate(place, place)
-            path = (f".{key}" if owner is self else f"[{key!r}]") + path
-            place = owner
+            [parent] = place.parents()
+            key = parent.locate(place, place)
+            path = (f".{key}" if parent is self else f"[{key!r}]") + path
+            place = parent
         return f"{self._class.__name__}{path}"
 
     def _refuse_cycles(self, states: list[Any], where: str) -> None:
-        around: dict[int, Owner] = {}
-        ahead: list[Owner] = [self]
+        around: dict[int, Parent] = {}
+        ahead: list[Parent] = [self]
         while ahead:
-            owner = ahead.pop()
-            if id(owner) not in around:
-                around[id(owner)] = owner
-                ahead += owner.owners()
+            parent = ahead.pop()
+            if id(parent) not in around:
+                around[id(parent)] = parent
+                ahead += parent.parents()
         for state in states:
             if id(state.__node__) in around:
                 raise ValueError(f"{where}: {type(state).__name__} would contain itself")
 
-    def locate(self, place: Place, child: object) -> Any:
+    def locate(self, slot: Slot, child: object) -> Any:
         """Return the field in which a child stands, if it stands in one."""
-        if self.values.get(place.key) is not child:
-            place.key = self.find(child)[0]
-        return place.key
+        if self.values.get(slot.key) is not child:
+            slot.key = self.find(child)[0]
+        return slot.key
 
     def find(self, child: object) -> list[Any]:
         """Return every field in which a child stands."""
         return [name for name, value in self.values.items() if value is child]
 
-    def owners(self) -> list[Owner]:
+    def parents(self) -> list[Parent]:
         """Return what contains the state."""
-        owners = (place.owner() for place in [*self._places.values()])
-        return [owner for owner in owners if owner is not None]
+        parents = (link.parent() for link in [*self._links.values()])
+        return [parent for parent in parents if parent is not None]
 
-    def adopted(self, owner: Owner, key: Any) -> None:
-        """Stand in one more place."""
-        if id(owner) not in self._places:
+    def attach_to(self, parent: Parent, key: Any) -> None:
+        """Stand in one more link."""
+        if id(parent) not in self._links:
             # It gets the reference too, as what to return if nothing is there.
-            forget = partial(self._places.pop, id(owner))
-            self._places[id(owner)] = _Standing(Ownership(owner, forget), key)
-        self._places[id(owner)].count += 1
+            forget = partial(self._links.pop, id(parent))
+            self._links[id(parent)] = ParentLink(ParentRef(parent, forget), key)
+        self._links[id(parent)].count += 1
 
-    def released(self, owner: Owner) -> None:
-        """Stand in one place less."""
-        # What went into a list past its methods, as with heapq, was not adopted.
-        if place := self._places.get(id(owner)):
-            place.count -= 1
-            if not place.count:
-                del self._places[id(owner)]
+    def detach_from(self, parent: Parent) -> None:
+        """Stand in one link less."""
+        # What went into a list past its methods, as with heapq, was not attach_to.
+        if link := self._links.get(id(parent)):
+            link.count -= 1
+            if not link.count:
+                del self._links[id(parent)]
 
-    def report(self, path: KeyPath) -> None:
+    def record(self, path: KeyPath) -> None:
         """Tell a change to whom it concerns, and to what contains the state."""
         if observers := self._observers.get(path[0]):
             observers.tell()
         if self.broadcast:
             CHANGES.note(self.broadcast, path)
-        for place in [*self._places.values()]:
-            if (owner := place.owner()) is not None:
-                once, state = place.count == 1, self._state()
-                for key in [owner.locate(place, state)] if once else owner.find(state):
-                    owner.report((key, *path))
+        for link in [*self._links.values()]:
+            if (parent := link.parent()) is not None:
+                once, state = link.count == 1, self._state()
+                for key in [parent.locate(link, state)] if once else parent.find(state):
+                    parent.record((key, *path))

@@ -6,20 +6,20 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Self, SupportsIndex, cast
 
 from ._changes import CHANGES
-from ._tree import MISSING, Anchor, Container, adopt, is_same, release
+from ._tree import MISSING, Container, TupleRef, attach, detach, is_same
 
 
 class TrackedList(list[Any], Container):
     """A list in a state; otherwise it behaves as a list."""
 
-    __slots__ = ("__weakref__", "_owner", "handler", "key")
+    __slots__ = ("__weakref__", "_parent", "handler", "key")
 
     def __init__(self, items: Iterable[Any], handler: Any) -> None:
         super().__init__(items)
-        self._owner, self.key, self.handler = None, None, handler
+        self._parent, self.key, self.handler = None, None, handler
         if not handler.item.immutable:
             for index, item in enumerate(self):
-                adopt(item, self, index)
+                attach(item, self, index)
 
     def find(self, child: object) -> list[Any]:
         """Return every index at which a child stands."""
@@ -40,10 +40,10 @@ class TrackedList(list[Any], Container):
     def append(self, value: Any, /) -> None:
         """Do as `list.append` does."""
         with CHANGES:
-            value = self._take(self.handler.item, value)
+            value = self._coerce(self.handler.item, value)
             super().append(value)
-            adopt(value, self, len(self) - 1)
-            self.report((len(self) - 1,))
+            attach(value, self, len(self) - 1)
+            self.record((len(self) - 1,))
 
     def insert(self, index: SupportsIndex, value: Any, /) -> None:
         """Do as `list.insert` does."""
@@ -64,16 +64,16 @@ class TrackedList(list[Any], Container):
             before = self[index]
             if value is before:
                 return
-            value = self._take(self.handler.item, value)
+            value = self._coerce(self.handler.item, value)
             super().__setitem__(index, value)
-            release(before, self)
-            adopt(value, self, index)
+            detach(before, self)
+            attach(value, self, index)
             if not is_same(self.handler.item, before, value):
-                self.report((index,))
+                self.record((index,))
 
     def _replace(self, part: Any, values: Iterable[Any]) -> None:
         before, (start, _, _) = self[part], part.indices(len(self))
-        kept = [self._take(self.handler.item, value) for value in values]
+        kept = [self._coerce(self.handler.item, value) for value in values]
         super().__setitem__(part, kept)
         self._exchange(before, kept, start)
 
@@ -82,10 +82,10 @@ class TrackedList(list[Any], Container):
             return
         if not self.handler.item.immutable:
             for item in before:
-                release(item, self)
+                detach(item, self)
             for index, item in enumerate(kept, start):
-                adopt(item, self, index)
-        self.report(())
+                attach(item, self, index)
+        self.record(())
 
     def __delitem__(self, index: Any, /) -> None:
         """Do as `list.__delitem__` does."""
@@ -139,20 +139,20 @@ class TrackedList(list[Any], Container):
     def _reorder(self, items: list[Any]) -> None:
         if any(old is not new for old, new in zip(self, items, strict=True)):
             super().__setitem__(slice(None), items)
-            self.report(())
+            self.record(())
 
 
 class TrackedDict(dict[Any, Any], Container):
     """A dict in a state; otherwise it behaves as a dict."""
 
-    __slots__ = ("__weakref__", "_owner", "handler", "key")
+    __slots__ = ("__weakref__", "_parent", "handler", "key")
 
     def __init__(self, items: Mapping[Any, Any], handler: Any) -> None:
         super().__init__(items)
-        self._owner, self.key, self.handler = None, None, handler
+        self._parent, self.key, self.handler = None, None, handler
         if not handler.item.immutable:
             for key, item in self.items():
-                adopt(item, self, key)
+                attach(item, self, key)
 
     def find(self, child: object) -> list[Any]:
         """Return every key under which a child stands."""
@@ -180,24 +180,24 @@ class TrackedDict(dict[Any, Any], Container):
     def _put(self, items: Mapping[Any, Any]) -> None:
         item = self.handler.item
         kept = {
-            self._take(self.handler.key, key): self._take(item, value)
+            self._coerce(self.handler.key, key): self._coerce(item, value)
             for key, value in items.items()
             if self.get(key, MISSING) is not value
         }
         for key, value in kept.items():
             before = self.get(key, MISSING)
-            release(before, self)
+            detach(before, self)
             super().__setitem__(key, value)
-            adopt(value, self, key)
+            attach(value, self, key)
             if not is_same(item, before, value):
-                self.report((key,))
+                self.record((key,))
 
     def __delitem__(self, key: Any, /) -> None:
         """Do as `dict.__delitem__` does."""
         with CHANGES:
-            release(self[key], self)
+            detach(self[key], self)
             super().__delitem__(key)
-            self.report((key,))
+            self.record((key,))
 
     def setdefault(self, key: Any, default: Any = None, /) -> Any:
         """Do as `dict.setdefault` does."""
@@ -237,10 +237,10 @@ class TrackedDict(dict[Any, Any], Container):
         """Do as `dict.clear` does."""
         with CHANGES:
             for value in self.values():
-                release(value, self)
+                detach(value, self)
             if self:
                 super().clear()
-                self.report(())
+                self.record(())
 
 
 def _in_place(method: Callable[..., None]) -> Any:
@@ -258,11 +258,11 @@ def _in_place(method: Callable[..., None]) -> Any:
 class TrackedSet(set[Any], Container):
     """A set in a state; otherwise it behaves as a set."""
 
-    __slots__ = ("_owner", "handler", "key")
+    __slots__ = ("_parent", "handler", "key")
 
     def __init__(self, items: Iterable[Any], handler: Any) -> None:
         super().__init__(items)
-        self._owner, self.key, self.handler = None, None, handler
+        self._parent, self.key, self.handler = None, None, handler
 
     def drain(self) -> set[Any]:
         """Return a deep copy in plain Python objects."""
@@ -277,12 +277,12 @@ class TrackedSet(set[Any], Container):
         return repr({*self})
 
     def _change(self, adding: Iterable[Any] = (), removing: Iterable[Any] = ()) -> None:
-        added = [self._take(self.handler.item, value) for value in adding if value not in self]
+        added = [self._coerce(self.handler.item, value) for value in adding if value not in self]
         removed = [value for value in removing if value in self]
         super().update(added)
         super().difference_update(removed)
         if removed or added:
-            self.report(())
+            self.record(())
 
     def add(self, value: Any, /) -> None:
         """Do as `set.add` does."""
@@ -348,14 +348,14 @@ def _union(others: Iterable[Iterable[Any]]) -> set[Any]:
 class TrackedTuple(tuple[Any, ...], Container):
     """A tuple in a state with something in it that changes."""
 
-    anchor: Anchor
+    tuple_ref: TupleRef
 
     def __new__(cls, items: Iterable[Any], handler: Any) -> Self:
         """Return a tuple of what was validated."""
         self = super().__new__(cls, items)
-        self._owner, self.key, self.handler, self.anchor = None, None, handler, Anchor(self)
+        self._parent, self.key, self.handler, self.tuple_ref = None, None, handler, TupleRef(self)
         for index, item in enumerate(self):
-            adopt(item, self, index)
+            attach(item, self, index)
         return self
 
     def find(self, child: object) -> list[Any]:

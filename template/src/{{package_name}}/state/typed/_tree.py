@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self
 from weakref import ref
 
-from ._changes import KeyPath, Owner, Place
+from ._changes import KeyPath, Parent, Slot
 
 
 class _Missing:
@@ -16,33 +16,33 @@ class _Missing:
 MISSING: Any = _Missing()
 
 
-class Anchor:
+class TupleRef:
     """Stands for a tuple, to which there are no weak references."""
 
-    def __init__(self, owner: Any) -> None:
-        self.owner = owner
+    def __init__(self, parent: Any) -> None:
+        self.parent = parent
 
 
-class Ownership:
+class ParentRef:
     """Who contains something, as long as it is there.
 
     What contains something refers to it, and so it may not do the same: a state that is
     dropped should be gone, and not wait for the garbage collector.
     """
 
-    __slots__ = ("_anchor",)
+    __slots__ = ("_target",)
 
-    def __init__(self, owner: Owner, forget: Callable[[Any], object] | None = None) -> None:
-        self._anchor = ref(getattr(owner, "anchor", owner), forget)
+    def __init__(self, parent: Parent, forget: Callable[[Any], object] | None = None) -> None:
+        self._target = ref(getattr(parent, "tuple_ref", parent), forget)
 
-    def __call__(self) -> Owner | None:
-        """Return the owner, None if it is gone."""
-        anchor: Any = self._anchor()
-        owner: Owner | None = anchor.owner if isinstance(anchor, Anchor) else anchor
-        return owner
+    def __call__(self) -> Parent | None:
+        """Return the parent, None if it is gone."""
+        tuple_ref: Any = self._target()
+        parent: Parent | None = tuple_ref.parent if isinstance(tuple_ref, TupleRef) else tuple_ref
+        return parent
 
 
-class Child:
+class TreeNode:
     """What may stand in a state, and tells its changes there."""
 
     __slots__ = ()
@@ -54,7 +54,7 @@ class Child:
         """Return a deep copy in plain Python objects."""
 
 
-class Nested(Child):
+class StateBase(TreeNode):
     """A state, as far as what contains it has to know."""
 
     __slots__ = ()
@@ -84,21 +84,21 @@ def is_same(handler: Any, before: Any, after: Any) -> bool:
     return before is after or (same_type and bool(before == after))
 
 
-def adopt(value: Any, owner: Owner, key: Any) -> None:
-    """Have a value tell its changes to an owner."""
-    if isinstance(value, Child):
-        value.__node__.adopted(owner, key)
+def attach(value: Any, parent: Parent, key: Any) -> None:
+    """Have a value tell its changes to an parent."""
+    if isinstance(value, TreeNode):
+        value.__node__.attach_to(parent, key)
 
 
-def release(value: Any, owner: Owner) -> None:
+def detach(value: Any, parent: Parent) -> None:
     """Have a value that was taken out tell nothing any more."""
-    if isinstance(value, Child):
-        value.__node__.released(owner)
+    if isinstance(value, TreeNode):
+        value.__node__.detach_from(parent)
 
 
 def drained(value: Any) -> Any:
     """Return a deep copy of a value in plain Python objects."""
-    if isinstance(value, Child):
+    if isinstance(value, TreeNode):
         return value.drain()
     return value if type(value) in _ATOMS else copy.deepcopy(value)
 
@@ -106,13 +106,13 @@ def drained(value: Any) -> Any:
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
-class Container(Child):
+class Container(TreeNode):
     """A container that stands in one place; put into another, it is copied."""
 
     __slots__ = ()
 
     key: Any
-    _owner: Ownership | None
+    _parent: ParentRef | None
     handler: Any
 
     @property
@@ -121,36 +121,36 @@ class Container(Child):
         return self
 
     # Of any type, because a checker does not find the slots, which its subclasses have.
-    def adopted(self: Any, owner: Owner, key: Any) -> None:
-        """Belong to an owner from now on, if to none."""
-        if not self.owners():
-            self._owner, self.key = Ownership(owner), key
+    def attach_to(self: Any, parent: Parent, key: Any) -> None:
+        """Belong to an parent from now on, if to none."""
+        if not self.parents():
+            self._parent, self.key = ParentRef(parent), key
 
-    def released(self: Any, owner: Owner) -> None:
-        """Belong to an owner no more."""
-        if any(each is owner for each in self.owners()):
-            self._owner = None
+    def detach_from(self: Any, parent: Parent) -> None:
+        """Belong to an parent no more."""
+        if any(each is parent for each in self.parents()):
+            self._parent = None
 
-    def owners(self) -> list[Owner]:
+    def parents(self) -> list[Parent]:
         """Return what contains this."""
-        owner = self._owner() if self._owner else None
-        return [] if owner is None else [owner]
+        parent = self._parent() if self._parent else None
+        return [] if parent is None else [parent]
 
-    def take(self, handler: Any, value: Any, place: Owner) -> Any:
+    def coerce(self, handler: Any, value: Any, place: Parent) -> Any:
         """Return a value as it is kept there, of a type, checked and tracked."""
-        for owner in self.owners():
-            value = owner.take(handler, value, place)
+        for parent in self.parents():
+            value = parent.coerce(handler, value, place)
         # What was taken out of a state is an ordinary container.
         return value
 
-    def _take(self, handler: Any, value: Any) -> Any:
-        return self.take(handler, value, self)
+    def _coerce(self, handler: Any, value: Any) -> Any:
+        return self.coerce(handler, value, self)
 
-    def locate(self, place: Place, child: object) -> Any:
+    def locate(self, slot: Slot, child: object) -> Any:
         """Return under which key a child stands."""
-        if self._at(place.key) is not child:
-            place.key = self.find(child)[0]
-        return place.key
+        if self._at(slot.key) is not child:
+            slot.key = self.find(child)[0]
+        return slot.key
 
     def find(self, child: object) -> Any:
         """Return every key under which a child stands."""
@@ -158,7 +158,7 @@ class Container(Child):
     def _at(self, key: Any) -> Any:
         return None  # which is found then
 
-    def report(self, path: KeyPath) -> None:
+    def record(self, path: KeyPath) -> None:
         """Take note of a change at a path."""
-        for owner in self.owners():
-            owner.report((owner.locate(self, self), *path))
+        for parent in self.parents():
+            parent.record((parent.locate(self, self), *path))

@@ -25,7 +25,7 @@ from typing import (
 )
 from uuid import UUID
 
-from .._tree import Nested, drained
+from .._tree import StateBase, drained
 from .base import (
     Encoded,
     LiteralValue,
@@ -150,7 +150,7 @@ class StateType(TypeHandler):
     holds_states = True
     json_types = frozenset({dict})
 
-    def __init__(self, cls: type[Nested]) -> None:
+    def __init__(self, cls: type[StateBase]) -> None:
         self.name = cls.__name__
         self._class = cls
 
@@ -266,6 +266,6 @@ def _to_class_handler(cls: type[Any], *, any_type: bool) -> TypeHandler | None:
         if values <= {str, int}:
             return Encoded(cls, attrgetter("value"), cls, values)
         return Encoded(cls, attrgetter("name"), cls.__getitem__)
-    if issubclass(cls, Nested):
+    if issubclass(cls, StateBase):
         return StateType(cls)
     return DataclassType(cls, any_type=any_type) if is_dataclass(cls) else None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, cast
 
 from .._tracked import TrackedDict, TrackedList, TrackedSet, TrackedTuple
-from .._tree import Child, Container, Nested, drained
+from .._tree import Container, StateBase, TreeNode, drained
 from .base import TAG, LiteralValue, LoadContext, Scalar, TypeHandler, TypeMismatchError, convert
 
 _TEXT = Scalar([str])
@@ -101,7 +101,7 @@ class TupleOf(TypeHandler):
         """Return a tuple, tracked if it has something that changes."""
         pairs = self._pair(self.expect(value, tuple, *[list] * context.stored))
         items = convert(pairs, lambda pair: pair[0].validate(pair[1], context))
-        tracked = any(isinstance(item, Child) for item in items)
+        tracked = any(isinstance(item, TreeNode) for item in items)
         return TrackedTuple(items, self) if tracked else tuple(items)
 
     def drain_items(self, value: tuple[Any, ...]) -> Iterable[Any]:
@@ -206,7 +206,7 @@ class Union(TypeHandler):
 
     def drain(self, value: Any) -> Any:
         """Return a deep copy; what has states gets its tag now, because payloads have no class."""
-        name = type(value).__name__ if isinstance(value, Nested) else ""
+        name = type(value).__name__ if isinstance(value, StateBase) else ""
         if isinstance(value, Container) and self.holds_states:
             name = value.handler.name
         return self._tag(self._tagged.get(name), drained(value))
@@ -274,13 +274,13 @@ class AnyObject(TypeHandler):
 
     def validate(self, value: Any, context: LoadContext) -> Any:
         """Return a tracked copy of what contains something, else the value."""
-        if isinstance(value, Nested):
+        if isinstance(value, StateBase):
             context.states.append(value)
         for cls, part in self._parts.items():
             if isinstance(value, cls):
                 kept: object = part.validate(value, context)
                 # A tuple that contains nothing of the handler remains of its own class.
-                return kept if isinstance(kept, Child) else cast(object, value)
+                return kept if isinstance(kept, TreeNode) else cast(object, value)
         return value
 
     def to_json(self, value: Any) -> Any:
