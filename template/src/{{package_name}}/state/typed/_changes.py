@@ -63,7 +63,7 @@ class Parent(Protocol):
         ...
 
 
-class Observer(Protocol):
+class Dependent(Protocol):
     """What is told when something it has read changes."""
 
     def invalidate(self) -> None:
@@ -71,36 +71,36 @@ class Observer(Protocol):
         ...
 
 
-class Observers(set[Any]):
+class Dependents(set[Any]):
     """Who has read something, as long as they are there; much lighter than a WeakSet."""
 
-    def note(self, observer: Observer) -> None:
+    def add_dependent(self, dependent: Dependent) -> None:
         """Add one; the lock is held."""
-        self.add(ref(observer, self.discard))
+        self.add(ref(dependent, self.discard))
 
-    def forget(self, observer: Observer) -> None:
+    def forget(self, dependent: Dependent) -> None:
         """Remove one; the lock is held."""
-        self.discard(ref(observer))
+        self.discard(ref(dependent))
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Tell all that something was changed; the lock is held."""
-        for observer in [observer for reference in self if (observer := reference())]:
-            observer.invalidate()
+        for dependent in [dependent for reference in self if (dependent := reference())]:
+            dependent.invalidate()
 
 
-class Broadcast:
+class ChangeDispatcher:
     """The listeners of one state; they get its changes in order, and one at a time."""
 
     __slots__ = ("_delivering", "_queue", "listeners")
 
     def __init__(self) -> None:
-        self.listeners: tuple[_Listening, ...] = ()
+        self.listeners: tuple[ListenerSubscription, ...] = ()
         self._queue = deque[Change]()
         self._delivering = False
 
     def add(self, listener: Listener) -> Subscription:
         """Add a listener."""
-        listening = _Listening(self, listener)
+        listening = ListenerSubscription(self, listener)
         self.listeners = (*self.listeners, listening)
         return listening
 
@@ -113,7 +113,7 @@ class Broadcast:
         while change := self._next():
             try:
                 for each in self.listeners:
-                    each.tell(change)
+                    each.notify(change)
             finally:
                 self._delivering = False
 
@@ -125,12 +125,12 @@ class Broadcast:
             return self._queue.popleft()
 
 
-class _Listening(Subscription):
-    def __init__(self, broadcast: Broadcast, listener: Listener) -> None:
-        self._broadcast = broadcast
+class ListenerSubscription(Subscription):
+    def __init__(self, dispatcher: ChangeDispatcher, listener: Listener) -> None:
+        self._dispatcher = dispatcher
         self._listener: Listener | None = listener
 
-    def tell(self, change: Change) -> None:
+    def notify(self, change: Change) -> None:
         if listener := self._listener:
             try:
                 listener(change)
@@ -140,11 +140,11 @@ class _Listening(Subscription):
     def close(self) -> None:
         self._listener = None
         with CHANGES.lock:
-            others = (each for each in self._broadcast.listeners if each is not self)
-            self._broadcast.listeners = tuple(others)
+            others = (each for each in self._dispatcher.listeners if each is not self)
+            self._dispatcher.listeners = tuple(others)
 
 
-class _Changes:
+class _PendingChanges:
     """Changes under way. One lock for all states: they may contain and read each other.
 
     As a context manager it holds the lock. At the end of the outermost block, what has
@@ -154,7 +154,7 @@ class _Changes:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._depth = 0
-        self._paths: dict[Broadcast, dict[KeyPath, None]] = {}
+        self._paths: dict[ChangeDispatcher, dict[KeyPath, None]] = {}
         self._effects: dict[Callable[[], None], None] = {}
 
     def __enter__(self) -> Self:
@@ -176,27 +176,27 @@ class _Changes:
             return []
         paths, self._paths = self._paths, {}
         effects, self._effects = self._effects, {}
-        for broadcast, touched in paths.items():
-            broadcast.enqueue(Change(tuple(touched)))
+        for dispatcher, touched in paths.items():
+            dispatcher.enqueue(Change(tuple(touched)))
         self.lock.release()
-        return [*(broadcast.deliver for broadcast in paths), *effects]
+        return [*(dispatcher.deliver for dispatcher in paths), *effects]
 
-    def refuse(self, call: str) -> None:
+    def forbid_in_batch(self, call: str) -> None:
         """Raise RuntimeError if this thread is in a block; another thread's is waited for."""
         with self.lock:
             if self._depth:
                 raise RuntimeError(f"{call} in a batch: call it afterwards")
 
-    def note(self, broadcast: Broadcast, path: KeyPath) -> None:
+    def record(self, dispatcher: ChangeDispatcher, path: KeyPath) -> None:
         """Have a change told to listeners."""
-        self._paths.setdefault(broadcast, {})[path] = None
+        self._paths.setdefault(dispatcher, {})[path] = None
 
     def schedule(self, effect: Callable[[], None]) -> None:
         """Have an effect run."""
         self._effects[effect] = None
 
 
-CHANGES = _Changes()
+CHANGES = _PendingChanges()
 # A child forked while another thread holds the lock would wait for ever. On Windows, which
 # cannot fork, `dict` takes the arguments and does nothing.
 getattr(os, "register_at_fork", dict)(
@@ -206,49 +206,49 @@ getattr(os, "register_at_fork", dict)(
 )
 
 
-class Reading:
-    """Records what an observer reads, to have it told when that changes."""
+class DependencyTracker:
+    """Records what an dependent reads, to have it told when that changes."""
 
-    __slots__ = ("_outer", "observer", "sources")
+    __slots__ = ("_outer", "dependent", "sources")
 
     # How many there are, in all threads: reading a field asks this before anything else.
     running = 0
 
-    def __init__(self, observer: Observer | None) -> None:
-        self.observer = observer
-        self.sources: list[Observers] = []
+    def __init__(self, dependent: Dependent | None) -> None:
+        self.dependent = dependent
+        self.sources: list[Dependents] = []
 
     def __enter__(self) -> Self:
         """Record from now on."""
-        self._outer: Reading | None = _here.reading
-        _here.reading = self
+        self._outer: DependencyTracker | None = _thread.reading
+        _thread.reading = self
         with CHANGES.lock:
-            Reading.running += 1
+            DependencyTracker.running += 1
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Record no more."""
         with CHANGES.lock:
-            Reading.running -= 1
-        _here.reading = self._outer
+            DependencyTracker.running -= 1
+        _thread.reading = self._outer
 
 
-class _Here(threading.local):
-    # No variable of a context: a task that an observer starts does not read for it.
-    reading: Reading | None = None
+class _ThreadContext(threading.local):
+    # No variable of a context: a task that an dependent starts does not read for it.
+    reading: DependencyTracker | None = None
 
 
-_here = _Here()
+_thread = _ThreadContext()
 
 
-def note_read(source: Callable[[], Observers]) -> None:
-    """Take note that this thread reads something, which has these observers."""
-    reading = _here.reading
+def track_read(source: Callable[[], Dependents]) -> None:
+    """Take note that this thread reads something, which has these dependents."""
+    reading = _thread.reading
     # Others, who record nothing, need not wait for the lock.
-    if reading and reading.observer:
+    if reading and reading.dependent:
         with CHANGES.lock:
-            observers = source()
+            dependents = source()
             # In a loop, the same is read again and again.
-            if ref(reading.observer) not in observers:
-                observers.note(reading.observer)
-                reading.sources.append(observers)
+            if ref(reading.dependent) not in dependents:
+                dependents.add_dependent(reading.dependent)
+                reading.sources.append(dependents)

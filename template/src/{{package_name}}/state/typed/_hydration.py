@@ -94,12 +94,12 @@ def explain(name: str, error: TypeMismatchError) -> str:
     return f"{name}{path}: {error.reason}, got {shown(error.value)} ({type_name})"
 
 
-class _Here(threading.local):
+class _ThreadContext(threading.local):
     # What is constructed in this thread while something is built, which may still fail.
     late: list[Any] | None = None
 
 
-_here = _Here()
+_thread = _ThreadContext()
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def building(cls: type[StateBase]) -> Generator[list[Any]]:
     Raises:
         HydrationError: A value is not of the type of its field.
     """
-    outer, _here.late = _here.late, (late := list[Any]())
+    outer, _thread.late = _thread.late, (late := list[Any]())
     try:
         yield late
     except TypeMismatchError as error:
@@ -123,7 +123,7 @@ def building(cls: type[StateBase]) -> Generator[list[Any]]:
     except RecursionError as error:
         raise HydrationError(f"Cannot hydrate {cls.__name__}: nested too deeply") from error
     finally:
-        _here.late = outer
+        _thread.late = outer
 
 
 def complete(cls: type[StateBase], build: Callable[[], T], context: LoadContext) -> T:
@@ -139,10 +139,10 @@ def complete(cls: type[StateBase], build: Callable[[], T], context: LoadContext)
 
 def start_effects(state: Any) -> None:
     """Run the effects of a state for the first time, after what is being built if it is."""
-    if _here.late is not None:
-        _here.late.append(state)
+    if _thread.late is not None:
+        _thread.late.append(state)
         return
     for each in state.__declared__.values():
         if isinstance(each, effect):
             with CHANGES:  # in a batch, after it
-                CHANGES.schedule(each.find_cell(state).run)
+                CHANGES.schedule(each.bound_to(state).run)

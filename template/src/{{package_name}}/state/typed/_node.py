@@ -4,13 +4,13 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from ._changes import CHANGES, Broadcast, KeyPath, Observers, Parent, Slot
+from ._changes import CHANGES, ChangeDispatcher, Dependents, KeyPath, Parent, Slot
 from ._hydration import explain
 from ._tree import MISSING, ParentRef, StateBase, attach, detach, is_same
 from ._types.base import LoadContext, TypeHandler, TypeMismatchError
 from ._types.compound import AnyObject
 from .fields import Field
-from .reactive import Cell, Declared
+from .reactive import BoundFunction, ReactiveDescriptor
 from .strictness import is_strict
 
 _ANY_OBJECT = AnyObject()
@@ -32,20 +32,20 @@ class StateNode:
 
     Attributes:
         values: The values of its fields.
-        broadcast: Its listeners, once it has had one.
-        cells: Its computed values, effects and queries, by what declares them.
+        dispatcher: Its listeners, once it has had one.
+        bound: Its computed values, effects and queries, by what declares them.
         newer: The version and the unknown values of the newer payload that it had.
     """
 
     __slots__ = (
         "__weakref__",
         "_class",
+        "_dependents",
         "_links",
         "_loose",
-        "_observers",
         "_state",
-        "broadcast",
-        "cells",
+        "bound",
+        "dispatcher",
         "newer",
         "values",
     )
@@ -56,16 +56,16 @@ class StateNode:
         self._links: dict[int, ParentLink] = {}
         # Whether there may be a value that is not of the type of its field.
         self._loose = False
-        self._observers: dict[str, Observers] = {}
+        self._dependents: dict[str, Dependents] = {}
         self.values: dict[str, Any] = {}
-        self.broadcast: Broadcast | None = None
-        self.cells: dict[Declared[Any], Cell] = {}
+        self.dispatcher: ChangeDispatcher | None = None
+        self.bound: dict[ReactiveDescriptor[Any], BoundFunction] = {}
         self.newer: tuple[int, dict[str, Any]] | None = None
 
-    def observers_of(self, name: str) -> Observers:
+    def dependents_of(self, name: str) -> Dependents:
         """Return who is told when a field changes; the lock is held."""
-        if (found := self._observers.get(name)) is None:
-            found = self._observers[name] = Observers()
+        if (found := self._dependents.get(name)) is None:
+            found = self._dependents[name] = Dependents()
         return found
 
     def try_fast_set(self, field: Field, value: Any) -> bool:
@@ -73,7 +73,7 @@ class StateNode:
 
         Most writes are of that handler, and should cost little. The lock is held.
         """
-        told = self._observers or self._links or self.broadcast
+        told = self._dependents or self._links or self.dispatcher
         if told or self._loose or not field.handler.immutable:
             return False
         try:
@@ -184,10 +184,10 @@ class StateNode:
 
     def record(self, path: KeyPath) -> None:
         """Tell a change to whom it concerns, and to what contains the state."""
-        if observers := self._observers.get(path[0]):
-            observers.tell()
-        if self.broadcast:
-            CHANGES.note(self.broadcast, path)
+        if dependents := self._dependents.get(path[0]):
+            dependents.notify()
+        if self.dispatcher:
+            CHANGES.record(self.dispatcher, path)
         for link in [*self._links.values()]:
             if (parent := link.parent()) is not None:
                 once, state = link.count == 1, self._state()
