@@ -83,7 +83,7 @@ def _covers(cls: type[Any]) -> bool:
     return next("__migrate__" in vars(base) for base in cls.__mro__ if names & vars(base).keys())
 
 
-def explain(name: str, error: TypeMismatchError) -> str:
+def describe_mismatch(name: str, error: TypeMismatchError) -> str:
     """Return where a value is that was refused, and why.
 
     Args:
@@ -96,14 +96,14 @@ def explain(name: str, error: TypeMismatchError) -> str:
 
 class _ThreadContext(threading.local):
     # What is constructed in this thread while something is built, which may still fail.
-    late: list[Any] | None = None
+    deferred: list[Any] | None = None
 
 
 _thread = _ThreadContext()
 
 
 @contextmanager
-def building(cls: type[StateBase]) -> Generator[list[Any]]:
+def deferring_effects(cls: type[StateBase]) -> Generator[list[Any]]:
     """Explain what is refused in the block, and let no effect run in it.
 
     Args:
@@ -115,32 +115,32 @@ def building(cls: type[StateBase]) -> Generator[list[Any]]:
     Raises:
         HydrationError: A value is not of the type of its field.
     """
-    outer, _thread.late = _thread.late, (late := list[Any]())
+    outer, _thread.deferred = _thread.deferred, (deferred := list[Any]())
     try:
-        yield late
+        yield deferred
     except TypeMismatchError as error:
-        raise HydrationError(f"Cannot hydrate {explain(cls.__name__, error)}") from error
+        raise HydrationError(f"Cannot hydrate {describe_mismatch(cls.__name__, error)}") from error
     except RecursionError as error:
         raise HydrationError(f"Cannot hydrate {cls.__name__}: nested too deeply") from error
     finally:
-        _thread.late = outer
+        _thread.deferred = outer
 
 
-def complete(cls: type[StateBase], build: Callable[[], T], context: LoadContext) -> T:
+def finish_hydration(cls: type[StateBase], build: Callable[[], T], context: LoadContext) -> T:
     """Return what was built, once `__post_init__()` and the effects of its states have run."""
-    with building(cls) as late:
+    with deferring_effects(cls) as deferred:
         built = build()
         for state in context.states:
             state.__post_init__()
-    for state in (*context.states, *late):
+    for state in (*context.states, *deferred):
         start_effects(state)
     return built
 
 
 def start_effects(state: Any) -> None:
     """Run the effects of a state for the first time, after what is being built if it is."""
-    if _thread.late is not None:
-        _thread.late.append(state)
+    if _thread.deferred is not None:
+        _thread.deferred.append(state)
         return
     for each in state.__declared__.values():
         if isinstance(each, effect):

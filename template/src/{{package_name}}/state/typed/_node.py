@@ -5,7 +5,7 @@ from typing import Any
 from weakref import ref
 
 from ._changes import CHANGES, ChangeDispatcher, Dependents, KeyPath, Parent, Slot
-from ._hydration import explain
+from ._hydration import describe_mismatch
 from ._tree import MISSING, ParentRef, StateBase, attach, detach, is_same
 from ._types.base import LoadContext, TypeHandler, TypeMismatchError
 from ._types.compound import AnyObject
@@ -118,7 +118,7 @@ class StateNode:
             except TypeMismatchError as error:
                 if is_strict(self._class.__strict__):
                     where = self._describe(place, name)
-                    raise TypeError(explain(where, error)) from error
+                    raise TypeError(describe_mismatch(where, error)) from error
                 context, self._loose = LoadContext(), True
                 if place is not self:
                     place.handler = _ANY_OBJECT  # from now on it may hold anything

@@ -133,12 +133,12 @@ class DataclassType(TypeHandler):
             named=True,
         )
         built = dict(zip(known, validated, strict=True))
-        late = {name: built.pop(name) for name in known if not self._handlers[name][0].init}
+        deferred = {name: built.pop(name) for name in known if not self._handlers[name][0].init}
         try:
             value = self._class(**built)
         except (TypeError, ValueError) as error:
             raise TypeMismatchError(values, f"expected {self.name} ({error})") from error
-        for name, item in late.items():
+        for name, item in deferred.items():
             object.__setattr__(value, name, item)
         return value
 
