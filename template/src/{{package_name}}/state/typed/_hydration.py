@@ -142,7 +142,7 @@ def start_effects(state: Any) -> None:
     if _thread.deferred is not None:
         _thread.deferred.append(state)
         return
-    for each in state.__declared__.values():
+    for each in state._state_declared.values():
         if isinstance(each, effect):
             with CHANGES:  # in a batch, after it
                 CHANGES.schedule(each.bound_to(state).run)

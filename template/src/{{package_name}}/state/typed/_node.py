@@ -148,7 +148,7 @@ class StateNode:
                 around[id(parent)] = parent
                 ahead += parent.parents()
         for state in states:
-            if id(state.__node__) in around:
+            if id(state._state_node) in around:
                 raise ValueError(f"{where}: {type(state).__name__} would contain itself")
 
     def locate(self, slot: Slot, child: object) -> Any:

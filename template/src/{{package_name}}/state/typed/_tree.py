@@ -48,7 +48,7 @@ class TreeNode:
     __slots__ = ()
 
     # Where it stands: apart, because the names of a state belong to its fields.
-    __node__: Any
+    _state_node: Any
 
     def drain(self) -> Any:
         """Return a deep copy in plain Python objects."""
@@ -60,21 +60,21 @@ class StateBase(TreeNode):
     __slots__ = ()
 
     __strict__: ClassVar[bool | None] = None
-    __fields__: ClassVar[dict[str, Any]] = {}
+    _state_fields: ClassVar[dict[str, Any]] = {}
     # Whether the fields are found later, because an annotation is not defined yet.
-    __pending__: ClassVar[bool] = False
+    _state_pending: ClassVar[bool] = False
     __codec__: ClassVar[Any]
 
     @classmethod
-    def __build__(cls, payload: dict[str, Any], context: Any) -> Any:
+    def _state_build(cls, payload: dict[str, Any], context: Any) -> Any:
         """Return the state of a payload, without its effects."""
 
     @classmethod
-    def __check__(cls, payload: dict[str, Any]) -> None:
+    def _state_check(cls, payload: dict[str, Any]) -> None:
         """Raise TypeMismatchError if a drained value is not of the type of its field."""
 
     @classmethod
-    def __dump__(cls, payload: dict[str, Any]) -> Any:
+    def _state_dump(cls, payload: dict[str, Any]) -> Any:
         """Return a payload as JSON."""
 
 
@@ -87,13 +87,13 @@ def is_same(handler: Any, before: Any, after: Any) -> bool:
 def attach(value: Any, parent: Parent, key: Any) -> None:
     """Have a value tell its changes to an parent."""
     if isinstance(value, TreeNode):
-        value.__node__.attach_to(parent, key)
+        value._state_node.attach_to(parent, key)
 
 
 def detach(value: Any, parent: Parent) -> None:
     """Have a value that was taken out tell nothing any more."""
     if isinstance(value, TreeNode):
-        value.__node__.detach_from(parent)
+        value._state_node.detach_from(parent)
 
 
 def drained(value: Any) -> Any:
@@ -116,7 +116,7 @@ class Container(TreeNode):
     handler: Any
 
     @property
-    def __node__(self) -> Self:
+    def _state_node(self) -> Self:
         """Return the container, which knows by itself where it stands."""
         return self
 

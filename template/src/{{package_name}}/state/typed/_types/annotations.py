@@ -161,12 +161,12 @@ class StateType(TypeHandler):
                 context.states.append(value)
             return value
         if context.stored and _is_payload(value):
-            return self._class.__build__(value, context)
+            return self._class._state_build(value, context)
         self.refuse(value)
 
     def to_json(self, value: Any) -> Any:
         """Return the payload in JSON."""
-        return self._class.__dump__(value) if _is_payload(value) else self.refuse(value)
+        return self._class._state_dump(value) if _is_payload(value) else self.refuse(value)
 
 
 def _is_payload(value: Any) -> bool:
