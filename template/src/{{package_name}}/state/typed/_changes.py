@@ -1,12 +1,13 @@
-"""What has changed, at which path: noticed under one lock, told after it."""
+"""Changes of states: collected under one lock, delivered after it, traced to their readers."""
 
 import logging
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from weakref import ref
 
 from ..base import Subscription
@@ -18,13 +19,15 @@ KeyPath = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one outermost change of a state has touched; an equal value is no change.
+    """The paths that one outermost change of a state has touched.
+
+    Replacing a value by an equal one is not a change.
 
     Attributes:
-        paths: Where, each once, in the order of the changes: names of fields, indices of
-            lists and keys of dicts. What stands at a path now is the new value; nothing
-            stands there if it was removed. Where a list has moved its elements, or a set
-            was changed, it is the path of the list or set.
+        paths: Each changed path once, in the order of the changes: names of fields, indices
+            of lists and keys of dicts. The value at a path is the new one; a removed value
+            has left nothing there. Where a list has moved its elements, or a set has
+            changed, the path leads to the list or set.
     """
 
     paths: tuple[KeyPath, ...]
@@ -33,87 +36,62 @@ class Change:
 Listener = Callable[[Change], object]
 
 
-class Slot(Protocol):
-    """Where a child stands; the key may be out of date, and is then put right."""
+class Dependent(ABC):
+    """A value or effect that becomes invalid when something it has read changes."""
 
-    key: Any
+    __slots__ = ("__weakref__",)
 
-
-class Parent(Protocol):
-    """What contains values that change."""
-
-    def locate(self, slot: Slot, child: object) -> Any:
-        """Return under which key a child stands, if it stands there once."""
-        ...
-
-    def find(self, child: object) -> list[Any]:
-        """Return every key under which a child stands."""
-        ...
-
-    def record(self, path: KeyPath) -> None:
-        """Take note of a change at a path."""
-        ...
-
-    def coerce(self, handler: Any, value: Any, place: Any) -> Any:
-        """Return a value as it is kept there, of a type, checked and tracked."""
-        ...
-
-    def parents(self) -> list[Any]:
-        """Return what contains this."""
-        ...
-
-
-class Dependent(Protocol):
-    """What is told when something it has read changes."""
-
+    @abstractmethod
     def invalidate(self) -> None:
-        """Take note that something was changed; the lock is held."""
-        ...
+        """Handle a change of something it has read. The caller must hold the lock."""
 
 
-class Dependents(set[Any]):
-    """Who has read something, as long as they are there; much lighter than a WeakSet."""
+class Dependents(set["ref[Dependent]"]):
+    """Weak references to the readers of one value; much lighter than a WeakSet.
+
+    The caller of each method must hold the lock.
+    """
 
     def add_dependent(self, dependent: Dependent) -> None:
-        """Add one; the lock is held."""
+        """Add a reader until it is garbage-collected."""
         self.add(ref(dependent, self.discard))
 
     def forget(self, dependent: Dependent) -> None:
-        """Remove one; the lock is held."""
+        """Remove a reader."""
         self.discard(ref(dependent))
 
     def notify(self) -> None:
-        """Tell all that something was changed; the lock is held."""
+        """Invalidate all readers."""
         for dependent in [dependent for reference in self if (dependent := reference())]:
             dependent.invalidate()
 
 
 class ChangeDispatcher:
-    """The listeners of one state; they get its changes in order, and one at a time."""
+    """Delivers the changes of one state to its listeners, in order and one at a time."""
 
-    __slots__ = ("_delivering", "_queue", "listeners")
+    __slots__ = ("_delivering", "_queue", "subscriptions")
 
     def __init__(self) -> None:
-        self.listeners: tuple[ListenerSubscription, ...] = ()
+        self.subscriptions: tuple[ListenerSubscription, ...] = ()
         self._queue = deque[Change]()
         self._delivering = False
 
-    def add(self, listener: Listener) -> Subscription:
-        """Add a listener."""
-        listening = ListenerSubscription(self, listener)
-        self.listeners = (*self.listeners, listening)
-        return listening
+    def subscribe(self, listener: Listener) -> Subscription:
+        """Add a listener. The caller must hold the lock."""
+        subscription = ListenerSubscription(self, listener)
+        self.subscriptions = (*self.subscriptions, subscription)
+        return subscription
 
     def enqueue(self, change: Change) -> None:
-        """Add a change, under the lock."""
+        """Add a change to deliver. The caller must hold the lock."""
         self._queue.append(change)
 
     def deliver(self) -> None:
-        """Tell the listeners, unless another thread or an outer call is at it already."""
+        """Call the listeners, unless another thread or an outer call is doing so already."""
         while change := self._next():
             try:
-                for each in self.listeners:
-                    each.notify(change)
+                for subscription in self.subscriptions:
+                    subscription.notify(change)
             finally:
                 self._delivering = False
 
@@ -126,11 +104,14 @@ class ChangeDispatcher:
 
 
 class ListenerSubscription(Subscription):
+    """One listener of a state."""
+
     def __init__(self, dispatcher: ChangeDispatcher, listener: Listener) -> None:
         self._dispatcher = dispatcher
         self._listener: Listener | None = listener
 
     def notify(self, change: Change) -> None:
+        """Call the listener, and log any exception that it raises."""
         if listener := self._listener:
             try:
                 listener(change)
@@ -138,17 +119,18 @@ class ListenerSubscription(Subscription):
                 logger.exception("A listener failed")
 
     def close(self) -> None:
+        """End the calls; closing twice is fine."""
         self._listener = None
         with CHANGES.lock:
-            others = (each for each in self._dispatcher.listeners if each is not self)
-            self._dispatcher.listeners = tuple(others)
+            others = (each for each in self._dispatcher.subscriptions if each is not self)
+            self._dispatcher.subscriptions = tuple(others)
 
 
 class _PendingChanges:
-    """Changes under way. One lock for all states: they may contain and read each other.
+    """The changes in progress. All states share one lock: they may contain and read each other.
 
-    As a context manager it holds the lock. At the end of the outermost block, what has
-    changed is told, without the lock.
+    As a context manager it holds the lock. At the end of the outermost block it delivers
+    the changes, without the lock.
     """
 
     def __init__(self) -> None:
@@ -158,18 +140,18 @@ class _PendingChanges:
         self._effects: dict[Callable[[], None], None] = {}
 
     def __enter__(self) -> Self:
-        """Hold the lock."""
+        """Acquire the lock."""
         self.lock.acquire()
         self._depth += 1
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Tell what has changed, at the end of the outermost block."""
+        """Deliver the changes at the end of the outermost block."""
         for task in self.leave():
             task()
 
     def leave(self) -> list[Callable[[], None]]:
-        """Leave a block, and return what is to be called to tell its changes."""
+        """Leave a block, and return the calls that deliver its changes."""
         self._depth -= 1
         if self._depth or not (self._paths or self._effects):
             self.lock.release()
@@ -182,17 +164,17 @@ class _PendingChanges:
         return [*(dispatcher.deliver for dispatcher in paths), *effects]
 
     def forbid_in_batch(self, call: str) -> None:
-        """Raise RuntimeError if this thread is in a block; another thread's is waited for."""
+        """Raise RuntimeError if this thread is in a block; wait for one of another thread."""
         with self.lock:
             if self._depth:
                 raise RuntimeError(f"{call} in a batch: call it afterwards")
 
     def record(self, dispatcher: ChangeDispatcher, path: KeyPath) -> None:
-        """Have a change told to listeners."""
+        """Collect a change for the listeners of a state."""
         self._paths.setdefault(dispatcher, {})[path] = None
 
     def schedule(self, effect: Callable[[], None]) -> None:
-        """Have an effect run."""
+        """Collect an effect to run."""
         self._effects[effect] = None
 
 
@@ -207,11 +189,11 @@ getattr(os, "register_at_fork", dict)(
 
 
 class DependencyTracker:
-    """Records what an dependent reads, to have it told when that changes."""
+    """Records the values that a dependent reads in a block; None records nothing there."""
 
     __slots__ = ("_outer", "dependent", "sources")
 
-    # How many there are, in all threads: reading a field asks this before anything else.
+    # The number of trackers in all threads: reading a field checks this before anything else.
     running = 0
 
     def __init__(self, dependent: Dependent | None) -> None:
@@ -219,36 +201,36 @@ class DependencyTracker:
         self.sources: list[Dependents] = []
 
     def __enter__(self) -> Self:
-        """Record from now on."""
-        self._outer: DependencyTracker | None = _thread.reading
-        _thread.reading = self
+        """Start to record."""
+        self._outer: DependencyTracker | None = _thread.tracker
+        _thread.tracker = self
         with CHANGES.lock:
             DependencyTracker.running += 1
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Record no more."""
+        """Stop recording."""
         with CHANGES.lock:
             DependencyTracker.running -= 1
-        _thread.reading = self._outer
+        _thread.tracker = self._outer
 
 
 class _ThreadContext(threading.local):
-    # No variable of a context: a task that an dependent starts does not read for it.
-    reading: DependencyTracker | None = None
+    # Not a context variable: a task that a dependent starts does not read on its behalf.
+    tracker: DependencyTracker | None = None
 
 
 _thread = _ThreadContext()
 
 
-def track_read(source: Callable[[], Dependents]) -> None:
-    """Take note that this thread reads something, which has these dependents."""
-    reading = _thread.reading
-    # Others, who record nothing, need not wait for the lock.
-    if reading and reading.dependent:
+def track_read(find_dependents: Callable[[], Dependents]) -> None:
+    """Record that the current dependent of this thread, if there is one, reads a value."""
+    tracker = _thread.tracker
+    # A thread that records nothing need not wait for the lock.
+    if tracker and tracker.dependent:
         with CHANGES.lock:
-            dependents = source()
-            # In a loop, the same is read again and again.
-            if ref(reading.dependent) not in dependents:
-                dependents.add_dependent(reading.dependent)
-                reading.sources.append(dependents)
+            dependents = find_dependents()
+            # A loop reads the same value again and again.
+            if ref(tracker.dependent) not in dependents:
+                dependents.add_dependent(tracker.dependent)
+                tracker.sources.append(dependents)

@@ -1,40 +1,40 @@
-"""What a state knows besides its values: where it stands, and who is told of its changes."""
+"""The node of a state: its values, the parents that contain it, and its listeners."""
 
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from weakref import ref
 
-from ._changes import CHANGES, ChangeDispatcher, Dependents, KeyPath, Parent, Slot
+from ._changes import CHANGES, ChangeDispatcher, Dependents, KeyPath
 from ._hydration import describe_mismatch
-from ._tree import MISSING, ParentRef, StateBase, attach, detach, is_same
-from ._types.base import LoadContext, TypeHandler, TypeMismatchError
+from ._tracked import Container, coerce
+from ._tree import MISSING, Parent, ParentRef, Root, StateBase, Values, attach, detach, is_same
+from ._types.base import NO_STATES, TypeHandler, TypeMismatchError
 from ._types.compound import AnyObject
 from .fields import Field
 from .reactive import BoundFunction, ReactiveDescriptor
 from .strictness import is_strict
 
 _ANY_OBJECT = AnyObject()
-# Values of handlers that never change contain no states, of which it would take note.
-_NO_STATES = LoadContext()
 
 
 class ParentLink:
-    """A place where a state stands."""
+    """The places of a state in one parent: one of the keys, and how many there are."""
 
     __slots__ = ("count", "key", "parent")
 
-    def __init__(self, parent: ParentRef, key: Any) -> None:
+    def __init__(self, parent: ParentRef, key: object) -> None:
         self.parent, self.key, self.count = parent, key, 0
 
 
-class StateNode:
-    """What belongs to one state.
+class StateNode(Root):
+    """The part of a state that users do not see.
 
     Attributes:
         values: The values of its fields.
         dispatcher: Its listeners, once it has had one.
-        bound: Its computed values, effects and queries, by what declares them.
-        newer: The version and the unknown values of the newer payload that it had.
+        bound: Its computed values, effects and queries, by their descriptors.
+        newer: The version and the unknown values of the newer payload that it came from.
     """
 
     __slots__ = (
@@ -42,148 +42,143 @@ class StateNode:
         "_class",
         "_dependents",
         "_links",
-        "_loose",
         "_state",
         "bound",
         "dispatcher",
+        "lenient",
         "newer",
         "values",
     )
 
     def __init__(self, state: StateBase) -> None:
-        # Weak, as what refers to an parent.
+        # Weak, as all references to a parent.
         self._class, self._state = type(state), ref(state)
         self._links: dict[int, ParentLink] = {}
-        # Whether there may be a value that is not of the type of its field.
-        self._loose = False
         self._dependents: dict[str, Dependents] = {}
-        self.values: dict[str, Any] = {}
+        self.lenient = False
+        self.values: Values = {}
         self.dispatcher: ChangeDispatcher | None = None
         self.bound: dict[ReactiveDescriptor[Any], BoundFunction] = {}
-        self.newer: tuple[int, dict[str, Any]] | None = None
+        self.newer: tuple[int, Values] | None = None
 
     def dependents_of(self, name: str) -> Dependents:
-        """Return who is told when a field changes; the lock is held."""
-        if (found := self._dependents.get(name)) is None:
-            found = self._dependents[name] = Dependents()
-        return found
+        """Return the readers of a field. The caller must hold the lock."""
+        if name not in self._dependents:
+            self._dependents[name] = Dependents()
+        return self._dependents[name]
 
-    def try_fast_set(self, field: Field, value: Any) -> bool:
-        """Give a field a value if nobody has to be told and all is well; return whether it was.
+    def try_fast_set(self, field: Field, value: object) -> bool:
+        """Fast path: set a field and return True if the value is valid and nothing observes it.
 
-        Most writes are of that handler, and should cost little. The lock is held.
+        Most writes are of this kind. The caller must hold the lock.
         """
-        told = self._dependents or self._links or self.dispatcher
-        if told or self._loose or not field.handler.immutable:
+        observed = self._dependents or self._links or self.dispatcher
+        if observed or self.lenient or not field.handler.immutable:
             return False
         try:
-            self.values[field.name] = field.handler.validate(value, _NO_STATES)
+            self.values[field.name] = field.handler.validate(value, NO_STATES)
         except TypeMismatchError:
             return False
         return True
 
-    def set(self, field: Field, value: Any) -> None:
-        """Give a field a value, and tell it; the lock is held."""
+    def set(self, field: Field, value: object) -> None:
+        """Set a field, and record the change. The caller must hold the lock."""
         before = self.values.get(field.name, MISSING)
         if value is before:
             return
-        kept = self.coerce(field.handler, value, self, field.name)
+        kept = coerce(self, field.handler, value, field.name)
         self.store(field.name, kept)
         detach(before, self)
         if not is_same(field.handler, before, kept):
             self.record((field.name,))
 
-    def store(self, name: str, kept: Any) -> None:
-        """Give a field what was taken."""
+    def store(self, name: str, kept: object) -> None:
+        """Set a field to a coerced value, without a record of the change."""
         self.values[name] = kept
         attach(kept, self, name)
 
-    def coerce(self, handler: TypeHandler, value: Any, place: Any, name: str = "") -> Any:
-        """Return a value as it is kept, checked and tracked.
+    def root(self) -> Root:
+        """Return the node itself."""
+        return self
 
-        Args:
-            handler: Its type.
-            value: The value.
-            place: Where it is put.
-            name: To which field, where it is put in the state itself.
+    def accept_mismatch(
+        self,
+        parent: Parent,
+        handler: TypeHandler,
+        value: object,
+        field: str,
+        error: TypeMismatchError,
+    ) -> Any:
+        """Return a value of another type as a parent keeps it outside strict mode.
 
         Raises:
-            TypeError: It is not of the type, in strict mode.
-            ValueError: It contains the state, or itself.
+            TypeError: Strict mode is on, or even a handler of any type rejects the value.
         """
-        context = _NO_STATES if handler.immutable else LoadContext()
-        try:
-            try:
-                kept = handler.validate(value, context)
-            except TypeMismatchError as error:
-                if is_strict(self._class.__strict__):
-                    where = self._describe(place, name)
-                    raise TypeError(describe_mismatch(where, error)) from error
-                context, self._loose = LoadContext(), True
-                if place is not self:
-                    place.handler = _ANY_OBJECT  # from now on it may hold anything
-                kept = _ANY_OBJECT.validate(value, context)
-        except RecursionError as error:
-            where = self._describe(place, name)
-            raise ValueError(f"{where}: it is nested in itself, or too deeply") from error
-        if context.states:
-            self._refuse_cycles(context.states, self._describe(place, name))
-        return kept
+        if is_strict(self._class.__strict__) or isinstance(handler, AnyObject):
+            where = self.describe(parent, field)
+            raise TypeError(describe_mismatch(where, error)) from error
+        parent.become_lenient()
+        return coerce(parent, _ANY_OBJECT, value, field)
 
-    def _describe(self, place: Any, name: str) -> str:
-        path = f".{name}" if name else "[...]"
-        while place is not self:
-            [parent] = place.parents()
-            key = parent.locate(place, place)
-            path = (f".{key}" if parent is self else f"[{key!r}]") + path
-            place = parent
+    def describe(self, parent: Parent, field: str) -> str:
+        """Return the path from the class to a value in a parent, for messages."""
+        path = f".{field}" if field else "[...]"
+        while parent is not self:
+            [outer] = parent.parents()
+            key = outer.locate(cast(Container[Any], parent), parent)
+            path = (f".{key}" if outer is self else f"[{key!r}]") + path
+            parent = outer
         return f"{self._class.__name__}{path}"
 
-    def _refuse_cycles(self, states: list[Any], where: str) -> None:
-        around: dict[int, Parent] = {}
+    def reject_cycles(self, states: list[StateBase], parent: Parent, field: str) -> None:
+        """Raise ValueError if a state would contain itself."""
+        around = self._ancestors() if states else {}
+        for state in states:
+            if id(state._state_node) in around:
+                where, name = self.describe(parent, field), type(state).__name__
+                raise ValueError(f"{where}: {name} would contain itself")
+
+    def _ancestors(self) -> dict[int, Parent]:
+        found: dict[int, Parent] = {}
         ahead: list[Parent] = [self]
         while ahead:
             parent = ahead.pop()
-            if id(parent) not in around:
-                around[id(parent)] = parent
+            if id(parent) not in found:
+                found[id(parent)] = parent
                 ahead += parent.parents()
-        for state in states:
-            if id(state._state_node) in around:
-                raise ValueError(f"{where}: {type(state).__name__} would contain itself")
+        return found
 
-    def locate(self, slot: Slot, child: object) -> Any:
-        """Return the field in which a child stands, if it stands in one."""
-        if self.values.get(slot.key) is not child:
-            slot.key = self.find(child)[0]
-        return slot.key
+    def children(self) -> Iterable[tuple[str, object]]:
+        """Return the values of the fields with their names."""
+        return self.values.items()
 
-    def find(self, child: object) -> list[Any]:
-        """Return every field in which a child stands."""
-        return [name for name, value in self.values.items() if value is child]
+    def get_child(self, key: str) -> object:
+        """Return the value of a field, or None."""
+        return self.values.get(key)
 
     def parents(self) -> list[Parent]:
-        """Return what contains the state."""
+        """Return the parents that contain the state."""
         parents = (link.parent() for link in [*self._links.values()])
         return [parent for parent in parents if parent is not None]
 
-    def attach_to(self, parent: Parent, key: Any) -> None:
-        """Stand in one more link."""
+    def attach_to(self, parent: Parent, key: object) -> None:
+        """Stand in one more place of a parent."""
         if id(parent) not in self._links:
-            # It gets the reference too, as what to return if nothing is there.
+            # The callback gets the reference too, as the default of pop().
             forget = partial(self._links.pop, id(parent))
             self._links[id(parent)] = ParentLink(ParentRef(parent, forget), key)
         self._links[id(parent)].count += 1
 
     def detach_from(self, parent: Parent) -> None:
-        """Stand in one link less."""
-        # What went into a list past its methods, as with heapq, was not attach_to.
+        """Stand in one place of a parent less."""
+        # A value that went into a list past its methods, as with heapq, was not attached.
         if link := self._links.get(id(parent)):
             link.count -= 1
             if not link.count:
                 del self._links[id(parent)]
 
     def record(self, path: KeyPath) -> None:
-        """Tell a change to whom it concerns, and to what contains the state."""
+        """Collect a change at a path, for its listeners and those of its parents."""
         if dependents := self._dependents.get(path[0]):
             dependents.notify()
         if self.dispatcher:

@@ -1,11 +1,22 @@
-"""What stands in a state: it knows where, and tells its changes there."""
+"""The tree of a state: its nodes, the parents that contain them, and the links between both."""
 
 import copy
-from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
-from ._changes import KeyPath, Parent, Slot
+from ._changes import KeyPath
+
+if TYPE_CHECKING:
+    from ._node import StateNode
+    from ._types.base import LoadContext, TypeHandler, TypeMismatchError
+    from .codecs import Codec
+    from .fields import Field
+    from .reactive import ReactiveDescriptor
+
+Values = dict[str, Any]
+Payload = dict[str, Any]
 
 
 class _Missing:
@@ -16,149 +27,212 @@ class _Missing:
 MISSING: Any = _Missing()
 
 
-class TupleRef:
-    """Stands for a tuple, to which there are no weak references."""
+class Slot(Protocol):
+    """The position of a child in a parent: its key, which `Parent.locate()` corrects."""
 
-    def __init__(self, parent: Any) -> None:
+    key: Any
+
+
+class Parent(ABC):
+    """A part of a state that contains values: the node of a state, or a tracked container.
+
+    Attributes:
+        lenient: Whether it may hold a value that its declared type does not allow, which can
+            happen outside strict mode.
+    """
+
+    __slots__ = ()
+
+    lenient: bool
+
+    # Of any type, because checkers look for slots here, and the subclasses have them.
+    def become_lenient(self: Any) -> None:
+        """Note that it may hold a value that its declared type does not allow."""
+        self.lenient = True
+
+    @property
+    def weak_target(self) -> "Parent | TupleRef":
+        """The object that weak references to it refer to."""
+        return self
+
+    @abstractmethod
+    def children(self) -> Iterable[tuple[Any, object]]:
+        """Return the values in it, each with its key."""
+
+    @abstractmethod
+    def parents(self) -> "list[Parent]":
+        """Return the parents that contain it."""
+
+    @abstractmethod
+    def root(self) -> "Root | None":
+        """Return the node of the innermost state around it, None outside of a state."""
+
+    @abstractmethod
+    def attach_to(self, parent: "Parent", key: object) -> None:
+        """Report changes to a parent from now on."""
+
+    @abstractmethod
+    def detach_from(self, parent: "Parent") -> None:
+        """Stop reporting changes to a parent."""
+
+    @abstractmethod
+    def record(self, path: KeyPath) -> None:
+        """Collect a change at a path within it, for its listeners and those of its parents."""
+
+    def get_child(self, key: Any) -> object:
+        """Return the value under a key; None if there is none, or if `find()` is as fast."""
+        return None
+
+    def find(self, child: object) -> list[Any]:
+        """Return every key of a child."""
+        return [key for key, value in self.children() if value is child]
+
+    def locate(self, slot: Slot, child: object) -> Any:
+        """Return the current key of a child that it contains once."""
+        if self.get_child(slot.key) is not child:
+            slot.key = self.find(child)[0]
+        return slot.key
+
+
+class Root(Parent):
+    """The node of a state, to which containers turn with a value that needs more than a type."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def describe(self, parent: Parent, field: str) -> str:
+        """Return the path from the class to a value in a parent, for messages."""
+
+    @abstractmethod
+    def accept_mismatch(
+        self,
+        parent: Parent,
+        handler: "TypeHandler",
+        value: object,
+        field: str,
+        error: "TypeMismatchError",
+    ) -> Any:
+        """Return a value of another type as a parent keeps it outside strict mode.
+
+        Raises:
+            TypeError: Strict mode is on.
+        """
+
+    @abstractmethod
+    def reject_cycles(self, states: "list[StateBase]", parent: Parent, field: str) -> None:
+        """Raise ValueError if a state would contain itself."""
+
+
+class TupleRef:
+    """Stands for a tracked tuple, because tuples cannot have weak references."""
+
+    __slots__ = ("__weakref__", "parent")
+
+    def __init__(self, parent: Parent) -> None:
         self.parent = parent
 
 
 class ParentRef:
-    """Who contains something, as long as it is there.
+    """A weak reference to a parent.
 
-    What contains something refers to it, and so it may not do the same: a state that is
-    dropped should be gone, and not wait for the garbage collector.
+    The parent refers to the child. A strong reference back would keep a dropped state alive
+    until the garbage collector runs.
     """
 
     __slots__ = ("_target",)
 
-    def __init__(self, parent: Parent, forget: Callable[[Any], object] | None = None) -> None:
-        self._target = ref(getattr(parent, "tuple_ref", parent), forget)
+    def __init__(
+        self, parent: Parent, forget: "Callable[[ref[Any]], object] | None" = None
+    ) -> None:
+        self._target = ref(parent.weak_target, forget)
 
     def __call__(self) -> Parent | None:
-        """Return the parent, None if it is gone."""
-        tuple_ref: Any = self._target()
-        parent: Parent | None = tuple_ref.parent if isinstance(tuple_ref, TupleRef) else tuple_ref
-        return parent
+        """Return the parent, None once it is gone."""
+        target = self._target()
+        return target.parent if isinstance(target, TupleRef) else target
 
 
-class TreeNode:
-    """What may stand in a state, and tells its changes there."""
+class TreeNode(ABC):
+    """A value that may stand in a state and reports its changes there."""
 
     __slots__ = ()
 
-    # Where it stands: apart, because the names of a state belong to its fields.
-    _state_node: Any
+    # The node of a state is an object of its own: names on the state belong to its fields.
+    @property
+    @abstractmethod
+    def _state_node(self) -> Parent: ...
 
+    @abstractmethod
     def drain(self) -> Any:
         """Return a deep copy in plain Python objects."""
 
 
 class StateBase(TreeNode):
-    """A state, as far as what contains it has to know."""
+    """The part of a state that the modules below it need."""
 
     __slots__ = ()
 
+    __version__: ClassVar[int] = 1
+    __allow_newer__: ClassVar[bool] = False
     __strict__: ClassVar[bool | None] = None
-    _state_fields: ClassVar[dict[str, Any]] = {}
-    # Whether the fields are found later, because an annotation is not defined yet.
+    __codec__: ClassVar["Codec"]
+
+    @property
+    @abstractmethod
+    def _state_node(self) -> "StateNode": ...
+
+    _state_fields: ClassVar["Mapping[str, Field]"] = {}
+    # Whether the fields are resolved later, because an annotation is not defined yet.
     _state_pending: ClassVar[bool] = False
-    __codec__: ClassVar[Any]
+    _state_declared: ClassVar["Mapping[str, ReactiveDescriptor[Any]]"] = {}
+
+    # The parts of the public class that run while a state is hydrated.
+    @abstractmethod
+    def __post_init__(self) -> None: ...
 
     @classmethod
-    def _state_build(cls, payload: dict[str, Any], context: Any) -> Any:
+    @abstractmethod
+    def __migrate__(cls, start_version: int, target_version: int, values: Values) -> Values: ...
+
+    @classmethod
+    @abstractmethod
+    def _state_build(cls, payload: object, context: "LoadContext") -> "StateBase":
         """Return the state of a payload, without its effects."""
 
     @classmethod
-    def _state_check(cls, payload: dict[str, Any]) -> None:
+    @abstractmethod
+    def _state_check(cls, payload: Payload) -> None:
         """Raise TypeMismatchError if a drained value is not of the type of its field."""
 
     @classmethod
-    def _state_dump(cls, payload: dict[str, Any]) -> Any:
-        """Return a payload as JSON."""
-
-
-def is_same(handler: Any, before: Any, after: Any) -> bool:
-    """Return whether a value of a type is no other than the one before."""
-    same_type = handler.immutable and type(before) is type(after)
-    return before is after or (same_type and bool(before == after))
-
-
-def attach(value: Any, parent: Parent, key: Any) -> None:
-    """Have a value tell its changes to an parent."""
-    if isinstance(value, TreeNode):
-        value._state_node.attach_to(parent, key)
-
-
-def detach(value: Any, parent: Parent) -> None:
-    """Have a value that was taken out tell nothing any more."""
-    if isinstance(value, TreeNode):
-        value._state_node.detach_from(parent)
-
-
-def drained(value: Any) -> Any:
-    """Return a deep copy of a value in plain Python objects."""
-    if isinstance(value, TreeNode):
-        return value.drain()
-    return value if type(value) in _ATOMS else copy.deepcopy(value)
+    @abstractmethod
+    def _state_dump(cls, payload: Payload) -> Payload:
+        """Return a drained payload as JSON."""
 
 
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
-class Container(TreeNode):
-    """A container that stands in one place; put into another, it is copied."""
-
-    __slots__ = ()
-
-    key: Any
-    _parent: ParentRef | None
-    handler: Any
-
-    @property
-    def _state_node(self) -> Self:
-        """Return the container, which knows by itself where it stands."""
-        return self
-
-    # Of any type, because a checker does not find the slots, which its subclasses have.
-    def attach_to(self: Any, parent: Parent, key: Any) -> None:
-        """Belong to an parent from now on, if to none."""
-        if not self.parents():
-            self._parent, self.key = ParentRef(parent), key
-
-    def detach_from(self: Any, parent: Parent) -> None:
-        """Belong to an parent no more."""
-        if any(each is parent for each in self.parents()):
-            self._parent = None
-
-    def parents(self) -> list[Parent]:
-        """Return what contains this."""
-        parent = self._parent() if self._parent else None
-        return [] if parent is None else [parent]
-
-    def coerce(self, handler: Any, value: Any, place: Parent) -> Any:
-        """Return a value as it is kept there, of a type, checked and tracked."""
-        for parent in self.parents():
-            value = parent.coerce(handler, value, place)
-        # What was taken out of a state is an ordinary container.
+def drained(value: object) -> Any:
+    """Return a deep copy of a value in plain Python objects."""
+    if type(value) in _ATOMS:
         return value
+    return value.drain() if isinstance(value, TreeNode) else copy.deepcopy(value)
 
-    def _coerce(self, handler: Any, value: Any) -> Any:
-        return self.coerce(handler, value, self)
 
-    def locate(self, slot: Slot, child: object) -> Any:
-        """Return under which key a child stands."""
-        if self._at(slot.key) is not child:
-            slot.key = self.find(child)[0]
-        return slot.key
+def is_same(handler: "TypeHandler", before: object, after: object) -> bool:
+    """Return whether replacing a value by another is not a change."""
+    same_type = handler.immutable and type(before) is type(after)
+    return before is after or (same_type and bool(before == after))
 
-    def find(self, child: object) -> Any:
-        """Return every key under which a child stands."""
 
-    def _at(self, key: Any) -> Any:
-        return None  # which is found then
+def attach(value: object, parent: Parent, key: object) -> None:
+    """Let a value report its changes to a parent."""
+    if isinstance(value, TreeNode):
+        value._state_node.attach_to(parent, key)
 
-    def record(self, path: KeyPath) -> None:
-        """Take note of a change at a path."""
-        for parent in self.parents():
-            parent.record((parent.locate(self, self), *path))
+
+def detach(value: object, parent: Parent) -> None:
+    """Let a value that was removed from a parent no longer report to it."""
+    if isinstance(value, TreeNode):
+        value._state_node.detach_from(parent)

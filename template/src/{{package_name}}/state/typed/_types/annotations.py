@@ -1,9 +1,9 @@
-"""From the annotation of a field to what is known of its type."""
+"""From the annotation of a field to the handler of its type."""
 
 import base64
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -25,7 +25,7 @@ from typing import (
 )
 from uuid import UUID
 
-from .._tree import StateBase, drained
+from .._tree import Payload, StateBase, drained
 from .base import (
     Encoded,
     LiteralValue,
@@ -38,12 +38,14 @@ from .base import (
 )
 from .compound import AnyJson, AnyObject, DictOf, ListOf, SetOf, TupleOf, Union
 
+R = TypeVar("R")
+
 # Marks a field that is not drained.
 TRANSIENT = object()
 _UNIONS = (typing.Union, UnionType)
 _SCALARS = (str, int, float, bool, NoneType)
 _MICROSECOND = timedelta(microseconds=1)
-# ISO 8601-1:2019, 5.5.2, without weeks, months and years, and with a sign as in -2.
+# ISO 8601-1:2019, 5.5.2, without weeks, months and years, and with a sign as in ISO 8601-2.
 _DURATION = re.compile(
     r"(-)?P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6}))?S)?)?", re.ASCII
 )
@@ -87,58 +89,59 @@ class DataclassType(TypeHandler):
     immutable = False
     json_types = frozenset({dict})
 
-    def __init__(self, cls: type[Any], *, any_type: bool) -> None:
+    def __init__(self, cls: type, *, any_type: bool) -> None:
         self.name = cls.__name__
         self._class = cls
         self._any_type = any_type
 
     @cached_property
-    def _handlers(self) -> dict[str, tuple[Field[Any], TypeHandler]]:
-        hints, found = get_type_hints(self._class, include_extras=True), fields(self._class)
+    def _fields(self) -> dict[str, Field[object]]:
+        return {each.name: each for each in fields(self._class)}
+
+    @cached_property
+    def _handlers(self) -> dict[str, TypeHandler]:
+        hints = get_type_hints(self._class, include_extras=True)
         handlers = {
-            each.name: (each, handler_for(hints[each.name], any_type=self._any_type))
-            for each in found
+            name: handler_for(hints[name], any_type=self._any_type) for name in self._fields
         }
-        if any(handler.holds_states for _, handler in handlers.values()):
+        if any(handler.holds_states for handler in handlers.values()):
             raise TypeError(f"The dataclass {self.name} has states in it: make it a State too")
         return handlers
 
-    def validate(self, value: Any, context: LoadContext) -> Any:
-        """Return the object, a copy of one that is stored, or that which a dict stands for."""
+    def validate(self, value: object, context: LoadContext) -> object:
+        """Return the object, a copy of a stored one, or the one that a dict stands for."""
         if type(value) is self._class:
             self._convert(value, lambda handler, item: handler.validate(item, LoadContext()))
             return drained(value) if context.stored else value
         if context.stored and isinstance(value, dict):
-            return self._build(cast(dict[str, Any], value), context)
-        self.refuse(value)
+            return self._build(cast(dict[str, object], value), context)
+        self.reject(value)
 
-    def to_json(self, value: Any) -> Any:
+    def to_json(self, value: object) -> dict[str, Any]:
         """Return a dict."""
         if type(value) is not self._class:
-            self.refuse(value)
+            self.reject(value)
         return self._convert(value, lambda handler, item: handler.to_json(item))
 
-    def _convert(self, value: Any, function: Callable[[TypeHandler, Any], Any]) -> dict[str, Any]:
-        pairs = {
-            name: (handler, getattr(value, name)) for name, (_, handler) in self._handlers.items()
-        }
+    def _convert(self, value: object, function: Callable[[TypeHandler, Any], R]) -> dict[str, R]:
+        pairs = {name: (each, getattr(value, name)) for name, each in self._handlers.items()}
         converted = convert(pairs.items(), lambda pair: function(*pair), named=True)
         return dict(zip(pairs, converted, strict=True))
 
-    def _build(self, values: dict[str, Any], context: LoadContext) -> Any:
+    def _build(self, values: dict[str, object], context: LoadContext) -> object:
         known = {name: value for name, value in values.items() if name in self._handlers}
         validated = convert(
-            ((name, (self._handlers[name][1], value)) for name, value in known.items()),
+            ((name, (self._handlers[name], value)) for name, value in known.items()),
             lambda pair: drained(pair[0].validate(pair[1], context)),
             named=True,
         )
-        built = dict(zip(known, validated, strict=True))
-        deferred = {name: built.pop(name) for name in known if not self._handlers[name][0].init}
+        arguments = dict(zip(known, validated, strict=True))
+        others = {name: arguments.pop(name) for name in known if not self._fields[name].init}
         try:
-            value = self._class(**built)
+            value = self._class(**arguments)
         except (TypeError, ValueError) as error:
             raise TypeMismatchError(values, f"expected {self.name} ({error})") from error
-        for name, item in deferred.items():
+        for name, item in others.items():
             object.__setattr__(value, name, item)
         return value
 
@@ -154,7 +157,7 @@ class StateType(TypeHandler):
         self.name = cls.__name__
         self._class = cls
 
-    def validate(self, value: Any, context: LoadContext) -> Any:
+    def validate(self, value: object, context: LoadContext) -> StateBase:
         """Return the state, or the one that a payload stands for."""
         if type(value) is self._class:
             if not context.stored:
@@ -162,76 +165,78 @@ class StateType(TypeHandler):
             return value
         if context.stored and _is_payload(value):
             return self._class._state_build(value, context)
-        self.refuse(value)
+        self.reject(value)
 
-    def to_json(self, value: Any) -> Any:
-        """Return the payload in JSON."""
-        return self._class._state_dump(value) if _is_payload(value) else self.refuse(value)
-
-
-def _is_payload(value: Any) -> bool:
-    found = cast(dict[str, Any], value).items() if isinstance(value, dict) else ()
-    return {name: type(item) for name, item in found} == {"__version__": int, "values": dict}
+    def to_json(self, value: Any) -> Payload:
+        """Return the payload as JSON."""
+        return self._class._state_dump(value) if _is_payload(value) else self.reject(value)
 
 
-def handler_for(annotation: Any, *, any_type: bool = False) -> TypeHandler:
-    """Return what is known of a type.
+def _is_payload(value: object) -> bool:
+    match value:
+        case {"__version__": int(), "values": dict()}:
+            return len(cast(dict[str, object], value)) == 2
+        case _:
+            return False
+
+
+def handler_for(annotation: object, *, any_type: bool = False) -> TypeHandler:
+    """Return the handler of a type.
 
     Args:
-        annotation: The type, as in an annotation; names are resolved.
-        any_type: Whether it may be any type, as where nothing becomes JSON.
+        annotation: The type, as in an annotation whose names are resolved.
+        any_type: Whether any type is allowed, because its values do not become JSON.
 
     Raises:
         TypeError: JSON cannot stand for the type, and `any_type` is not set.
     """
-    annotation = _bare(annotation)
+    annotation = _strip(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in _UNIONS:
-        return _to_union([*dict.fromkeys(_members(annotation))], any_type=any_type)
+        return _union_handler([*dict.fromkeys(_members(annotation))], any_type=any_type)
     if origin is Literal and set(map(type, args)) <= {str, int, bool, NoneType}:
         return LiteralValue(args)
-    cls = origin or annotation
-    handler = _to_container(cls, args, bare=origin is None, any_type=any_type) or _to_class(
-        cls, any_type=any_type
-    )
+    cls: object = origin or annotation
+    handler = _container_handler(cls, args, bare=origin is None, any_type=any_type)
+    handler = handler or _class_handler(cls, any_type=any_type)
     if handler is None and not any_type:
         raise TypeError(f"JSON cannot stand for {annotation}")
     return handler or Opaque(annotation)
 
 
-def _bare(annotation: Any) -> Any:
+def _strip(annotation: Any) -> object:
     """Return the type that a TypeVar, a NewType, an alias or an annotated type stands for."""
     if isinstance(annotation, TypeVar):
-        return _bare(annotation.__bound__ or Any)
+        return _strip(annotation.__bound__ or Any)
     # A NewType, or an alias made with `type`.
     if inner := getattr(annotation, "__supertype__", getattr(annotation, "__value__", None)):
-        return _bare(inner)
+        return _strip(inner)
     if TRANSIENT in get_args(annotation):
         raise TypeError("Transient stands around the whole type: Transient[str | None]")
     if get_origin(annotation) in (Annotated, Final):
-        return _bare(get_args(annotation)[0])
+        return _strip(get_args(annotation)[0])
     return annotation
 
 
-def _members(annotation: Any) -> Iterator[Any]:
-    bare = _bare(annotation)
-    if get_origin(bare) not in _UNIONS:
-        yield bare
+def _members(annotation: object) -> Iterator[object]:
+    stripped = _strip(annotation)
+    if get_origin(stripped) not in _UNIONS:
+        yield stripped
         return
-    for member in get_args(bare):
+    for member in get_args(stripped):
         yield from _members(member)
 
 
-def _to_union(args: list[Any], *, any_type: bool) -> TypeHandler:
-    plain = [each for each in args if each in _SCALARS]
+def _union_handler(args: list[Any], *, any_type: bool) -> TypeHandler:
+    scalars = [each for each in args if each in _SCALARS]
     members = [handler_for(each, any_type=any_type) for each in args if each not in _SCALARS]
-    if plain:
-        members.insert(0, Scalar(plain))
+    if scalars:
+        members.insert(0, Scalar(scalars))
     return Union(members) if len(members) > 1 else members[0]
 
 
-def _to_container(
-    cls: Any, args: tuple[Any, ...], *, bare: bool, any_type: bool
+def _container_handler(
+    cls: object, args: Iterable[object], *, bare: bool, any_type: bool
 ) -> TypeHandler | None:
     items = [handler_for(each, any_type=any_type) for each in args if each is not Ellipsis]
     anything: TypeHandler = AnyObject() if any_type else AnyJson()
@@ -239,33 +244,35 @@ def _to_container(
         return ListOf(*items or [anything])
     if cls is dict:
         return DictOf(*items or [Scalar([str]), anything])
-    if cls in (set, frozenset):
+    if cls is set or cls is frozenset:
         return SetOf(cls, *items or [anything])
     if cls is tuple:
         return TupleOf([anything] if bare else items, repeated=Ellipsis in args or bare)
     return None
 
 
-def _to_class(cls: Any, *, any_type: bool) -> TypeHandler | None:
+def _class_handler(cls: Any, *, any_type: bool) -> TypeHandler | None:
     if cls is Any or cls is object:
         return AnyObject() if any_type else AnyJson()
     if cls is None or cls in _SCALARS:
         return Scalar([NoneType if cls is None else cls])
-    if not isinstance(cls, type):
-        return None
-    return _to_class_handler(cast(type[Any], cls), any_type=any_type)
+    return _other_handler(cls, any_type=any_type) if isinstance(cls, type) else None
 
 
-def _to_class_handler(cls: type[Any], *, any_type: bool) -> TypeHandler | None:
+def _other_handler(cls: type[Any], *, any_type: bool) -> TypeHandler | None:
     if cls in _TEXTS:
         return Encoded(cls, *_TEXTS[cls])
     if issubclass(cls, PurePath):
         return Encoded(cls, cls.as_posix, cls)
     if issubclass(cls, Enum):
-        values: set[type[Any]] = {type(member.value) for member in cls}
-        if values <= {str, int}:
-            return Encoded(cls, attrgetter("value"), cls, values)
-        return Encoded(cls, attrgetter("name"), cls.__getitem__)
+        return _enum_handler(cls)
     if issubclass(cls, StateBase):
         return StateType(cls)
     return DataclassType(cls, any_type=any_type) if is_dataclass(cls) else None
+
+
+def _enum_handler(cls: type[Enum]) -> TypeHandler:
+    types: set[type] = {type(member.value) for member in cls}
+    if types <= {str, int}:
+        return Encoded(cls, attrgetter("value"), cls, types)
+    return Encoded(cls, attrgetter("name"), cls.__getitem__)

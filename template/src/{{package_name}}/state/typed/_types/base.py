@@ -1,27 +1,20 @@
-"""What a type admits, and how its values become JSON: the types without parts."""
+"""Handlers validate the values of a type and convert them to JSON: types without parts."""
 
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
-from .._tree import drained
+from .._display import short_repr
+from .._tree import StateBase, drained
 
-# Marks in JSON what is of a type that the shape of the JSON does not tell.
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Marks JSON whose type its shape does not tell.
 TAG = "__type__"
-
-
-_UNPRINTABLE = (ValueError, RecursionError)
-
-
-def shown(value: object) -> str:
-    """Return the beginning of what a value looks like, if it can be printed."""
-    try:
-        return f"{value!r:.100}"
-    except _UNPRINTABLE as error:  # more digits than Python prints, or nested too deeply
-        return f"<{error}>"
 
 
 class TypeMismatchError(Exception):
@@ -29,8 +22,8 @@ class TypeMismatchError(Exception):
 
     Attributes:
         value: The value.
-        reason: What is wrong with it.
-        path: The steps to where it is in what was given, from the inside out.
+        reason: The expectation that it does not meet.
+        path: The steps from the given value to the wrong one, innermost first.
     """
 
     def __init__(self, value: object, reason: str) -> None:
@@ -45,119 +38,147 @@ class TypeMismatchError(Exception):
 
 
 def convert(
-    items: Iterable[tuple[Any, Any]], function: Callable[[Any], Any], *, named: bool = False
-) -> list[Any]:
-    """Return the converted values of pairs; of a value that is refused, note the key or name."""
-    converted: list[Any] = []
+    items: Iterable[tuple[object, T]], function: Callable[[T], R], *, named: bool = False
+) -> list[R]:
+    """Return the converted values of pairs; an error gets the key or name in its path."""
+    converted: list[R] = []
     for key, value in items:
         try:
             converted.append(function(value))
         except TypeMismatchError as error:
-            raise error.at(f".{key}" if named else f"[{shown(key)}]") from error.__cause__
+            raise error.at(f".{key}" if named else f"[{short_repr(key)}]") from error.__cause__
     return converted
 
 
 class LoadContext:
-    """What is noticed while a value is validated.
+    """The circumstances and the side results of a validation.
 
     Attributes:
-        stored: Whether it comes from a payload, and may have the form of JSON.
-        states: The states in it, those inside others first.
+        stored: Whether the value comes from a payload, and may have the form of JSON.
+        states: The states in it, inner ones first.
         outdated: Whether something was migrated or dropped, so that the payload holds more.
     """
 
     def __init__(self, *, stored: bool = False) -> None:
         self.stored = stored
-        self.states: list[Any] = []
+        self.states: list[StateBase] = []
         self.outdated = False
 
 
-class TypeHandler(ABC):
-    """A type."""
+# For handlers of immutable types: their values contain no states to collect.
+NO_STATES = LoadContext()
 
-    # As it is written, for errors and for the tags of unions.
+
+class TypeHandler(ABC):
+    """Validates the values of one type, and converts them to JSON and back.
+
+    Attributes:
+        name: The type as it is written, for messages and for the tags of unions.
+        json_types: The Python types that its JSON decodes to.
+        immutable: Whether its values never change.
+        holds_states: Whether its values contain states, whose class a payload does not name.
+    """
+
     name: str
-    # The types of Python that its JSON is decoded to.
     json_types: frozenset[type] = frozenset({str})
-    # Whether no value of it changes.
     immutable = True
-    # Whether it has states in it, of which a payload does not tell the class.
     holds_states = False
 
     @abstractmethod
     def validate(self, value: Any, context: LoadContext) -> Any:
-        """Return a value as a state keeps it; raise TypeMismatchError if it is not of the type."""
+        """Return a value as a state keeps it.
+
+        Raises:
+            TypeMismatchError: The value is not of the type.
+        """
 
     @abstractmethod
     def to_json(self, value: Any) -> Any:
-        """Return a drained value as JSON; raise TypeMismatchError if it is not of the type."""
+        """Return a drained value as JSON.
 
-    def drain(self, value: Any) -> Any:
+        Raises:
+            TypeMismatchError: The value is not of the type.
+        """
+
+    def drain(self, value: object) -> Any:
         """Return a deep copy of a value that a state keeps, in plain Python objects."""
         return drained(value)
 
-    def all_valid_unchanged(self, values: Iterable[Any]) -> bool:
-        """Return whether it admits all values as they are, where that is fast to tell."""
+    def all_valid_unchanged(self, values: Iterable[object]) -> bool:
+        """Return whether all values are valid as they are; False where that is slow to find."""
         return False
 
-    def all_json_unchanged(self, values: Iterable[Any]) -> bool:
-        """Return whether JSON has all values as they are, where that is fast to tell."""
+    def all_json_unchanged(self, values: Iterable[object]) -> bool:
+        """Return whether all values are JSON as they are; False where that is slow to find."""
         return False
 
     def validate_all(
-        self, keys: Iterable[Any], values: Iterable[Any], context: LoadContext
-    ) -> Iterable[Any]:
+        self, keys: Iterable[object], values: Iterable[object], context: LoadContext
+    ) -> Iterable[object]:
         """Return the values under some keys as a state keeps them."""
         if self.all_valid_unchanged(values):
             return values
         return convert(zip(keys, values, strict=True), lambda value: self.validate(value, context))
 
-    def to_json_all(self, keys: Iterable[Any], values: Iterable[Any]) -> Iterable[Any]:
+    def to_json_all(self, keys: Iterable[object], values: Collection[object]) -> Collection[object]:
         """Return the drained values under some keys as JSON."""
-        return (
-            values
-            if self.all_json_unchanged(values)
-            else convert(zip(keys, values, strict=True), self.to_json)
-        )
+        if self.all_json_unchanged(values):
+            return values
+        return convert(zip(keys, values, strict=True), self.to_json)
 
-    def expect(self, value: Any, *types: type[Any]) -> Any:
-        """Return a value that is of one of some types; else raise TypeMismatchError."""
-        return value if isinstance(value, types) else self.refuse(value)
+    def expect(self, value: object, *types: type) -> Any:
+        """Return a value of one of some types; raise TypeMismatchError for any other."""
+        return value if isinstance(value, types) else self.reject(value)
 
-    def refuse(self, value: object) -> NoReturn:
+    def reject(self, value: object) -> NoReturn:
         """Raise TypeMismatchError."""
         raise TypeMismatchError(value, f"expected {self.name}")
+
+
+class CollectionHandler(TypeHandler):
+    """A type of containers whose elements have one type.
+
+    Attributes:
+        key: The handler of the keys of a dict.
+        item: The handler of the elements.
+    """
+
+    immutable = False
+    json_types = frozenset({list})
+    key: TypeHandler
+
+    def __init__(self, name: str, item: TypeHandler) -> None:
+        self.name, self.item = name, item
+        self.holds_states = item.holds_states
 
 
 class Scalar(TypeHandler):
     """Types that JSON has too: str, int, float, bool, None."""
 
-    def __init__(self, types: Iterable[type[Any]]) -> None:
+    def __init__(self, types: Iterable[type]) -> None:
         given = [*types]
         self.name = " | ".join("None" if each is type(None) else each.__name__ for each in given)
-        # As type checkers have it: a bool is an int, and an int will do for a float.
-        wider: dict[type[Any], list[type[Any]]] = {float: [int, bool], int: [bool]}
-        more = [each for narrow in given for each in wider.get(narrow, [])]
-        self.types: frozenset[type[Any]] = frozenset(given + more)
-        self.json_types = self.types
+        # As for type checkers: a bool is an int, and an int is accepted as a float.
+        narrower: dict[type, list[type]] = {float: [int, bool], int: [bool]}
+        more = [each for wide in given for each in narrower.get(wide, [])]
+        self.types = self.json_types = frozenset(given + more)
 
-    def validate(self, value: Any, context: LoadContext) -> Any:
+    def validate(self, value: object, context: LoadContext) -> object:
         """Return the value."""
         if type(value) in self.types:
             return value
         if context.stored and float in self.types and (number := _to_number(value)):
             return number
-        self.refuse(value)
+        self.reject(value)
 
-    def to_json(self, value: Any) -> Any:
-        """Return the value; what JSON does not have, such as infinity, gets a tag."""
+    def to_json(self, value: object) -> object:
+        """Return the value; a float that JSON lacks, such as infinity, gets a tag."""
         if type(value) not in self.types:
-            self.refuse(value)
-        finite = type(value) is not float or math.isfinite(value)
-        return value if finite else {TAG: "float", "value": repr(value)}
+            self.reject(value)
+        return value if _is_finite(value) else {TAG: "float", "value": repr(value)}
 
-    def all_valid_unchanged(self, values: Iterable[Any]) -> bool:
-        """Return whether it admits all values, much faster than one by one."""
+    def all_valid_unchanged(self, values: Iterable[object]) -> bool:
+        """Return whether all values are valid, much faster than one by one."""
         return self.types.issuperset(map(type, values))
 
     def all_json_unchanged(self, values: Iterable[Any]) -> bool:
@@ -168,7 +189,7 @@ class Scalar(TypeHandler):
         return types <= self.types and (float not in types or all(map(_is_finite, values)))
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     return type(value) is not float or math.isfinite(value)
 
 
@@ -181,53 +202,53 @@ def _to_number(value: Any) -> float | None:
 
 
 class LiteralValue(TypeHandler):
-    """Values of their own: `Literal["left", "right"]`."""
+    """A choice of values: `Literal["left", "right"]`."""
 
-    def __init__(self, values: tuple[Any, ...]) -> None:
+    def __init__(self, values: tuple[object, ...]) -> None:
         self.name = f"Literal[{', '.join(map(repr, values))}]"
         self.json_types = frozenset(map(type, values))
         self._values = values
 
-    def validate(self, value: Any, context: LoadContext) -> Any:
+    def validate(self, value: object, context: LoadContext) -> object:
         """Return the value."""
         return self.to_json(value)
 
-    def to_json(self, value: Any) -> Any:
+    def to_json(self, value: object) -> object:
         """Return the value."""
         if any(type(value) is type(each) and value == each for each in self._values):
             return value
-        self.refuse(value)
+        self.reject(value)
 
 
 class Encoded(TypeHandler):
-    """Types that become text in JSON, or what else it has: datetime, Decimal, an Enum."""
+    """Types whose values become text or a number in JSON: datetime, Decimal, an Enum."""
 
     def __init__(
         self,
-        cls: type[Any],
-        to_json: Callable[[Any], Any],
-        from_json: Callable[[Any], Any],
-        json_types: Iterable[type[Any]] = (str,),
+        cls: type,
+        encode: Callable[[Any], object],
+        decode: Callable[[Any], object],
+        json_types: Iterable[type] = (str,),
     ) -> None:
         self.name, self.json_types = cls.__name__, frozenset(json_types)
-        self._class, self._to_json, self._from_json = cls, to_json, from_json
+        self._class, self._encode, self._decode = cls, encode, decode
 
-    def validate(self, value: Any, context: LoadContext) -> Any:
-        """Return the value, or that which its JSON stands for."""
-        if self._holds(value):
+    def validate(self, value: object, context: LoadContext) -> object:
+        """Return the value, or the value that its JSON stands for."""
+        if self._is_instance(value):
             return value
         if context.stored and type(value) in self.json_types:
             try:
-                return self._from_json(value)
+                return self._decode(value)
             except (ValueError, ArithmeticError, LookupError) as error:
                 raise TypeMismatchError(value, f"expected {self.name} ({error})") from error
-        self.refuse(value)
+        self.reject(value)
 
-    def to_json(self, value: Any) -> Any:
+    def to_json(self, value: object) -> object:
         """Return the JSON of the value."""
-        return self._to_json(value) if self._holds(value) else self.refuse(value)
+        return self._encode(value) if self._is_instance(value) else self.reject(value)
 
-    def _holds(self, value: Any) -> bool:
+    def _is_instance(self, value: object) -> bool:
         # A datetime is a date, and would come back without its time.
         return isinstance(value, self._class) and not (
             self._class is date and isinstance(value, datetime)
@@ -235,23 +256,23 @@ class Encoded(TypeHandler):
 
 
 class Opaque(TypeHandler):
-    """A type of which nothing is known: for what is not stored, or is pickled."""
+    """Any other type, for values that are not stored, or that are pickled."""
 
     immutable = False
 
     def __init__(self, annotation: object) -> None:
         self.name = getattr(annotation, "__name__", str(annotation))
-        self._class = annotation if isinstance(annotation, type) else object
+        self._class: type = annotation if isinstance(annotation, type) else object
         try:
             isinstance(None, self._class)
         except TypeError:  # a TypedDict, or a Protocol that is not runtime_checkable
             self._class = object
 
-    def validate(self, value: Any, context: LoadContext) -> Any:
+    def validate(self, value: object, context: LoadContext) -> object:
         """Return the value, or a copy of one that is stored."""
         found = self.expect(value, self._class)
         return copy.deepcopy(found) if context.stored else found
 
-    def to_json(self, value: Any) -> Any:
-        """Refuse: JSON does not have it."""
+    def to_json(self, value: object) -> NoReturn:
+        """Raise TypeMismatchError: JSON does not have the type."""
         raise TypeMismatchError(value, "JSON does not have it")
