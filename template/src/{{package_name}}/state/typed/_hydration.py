@@ -42,13 +42,13 @@ def open_payload(cls: type[StateBase], payload: object) -> tuple[Values, int]:
         values, version = {}, 0
     if not is_version(version):
         raise HydrationError(
-            f"Cannot hydrate {cls.__name__}: expected what drain() returns, a dict with "
-            f"'__version__' and 'values', got {short_repr(payload)}"
+            f"Cannot hydrate {cls.__name__}: expected a payload, as drain() returns it: a "
+            f"dict with '__version__' and 'values', got {short_repr(payload)}"
         )
     if version > cls.__version__ and not cls.__allow_newer__:
         raise StateVersionError(
             f"{cls.__name__} has version {cls.__version__}, and the payload the newer {version}: "
-            "upgrade, or set __allow_newer__ to keep what is unknown"
+            "upgrade, or set __allow_newer__ to keep unknown values"
         )
     return (_migrate(cls, values, version) if version < cls.__version__ else values), version
 
@@ -74,7 +74,7 @@ def _migrate(cls: type[StateBase], values: Values, version: int) -> Values:
     if not isinstance(migrated, dict):
         raise HydrationError(
             f"Cannot hydrate {cls.__name__}: its migration {step} returned {short_repr(migrated)}, "
-            "not the values"
+            "expected the values, a dict"
         )
     return cast(Values, migrated)
 

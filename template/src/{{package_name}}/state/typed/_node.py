@@ -101,27 +101,30 @@ class StateNode(Root):
         """Return the node itself."""
         return self
 
-    def accept_mismatch(
+    def coerce_invalid(
         self,
         parent: Parent,
         handler: TypeHandler,
         value: object,
         field: str,
-        error: TypeMismatchError,
-    ) -> Any:
-        """Return a value of another type as a parent keeps it outside strict mode.
+        error: TypeMismatchError | RecursionError,
+    ) -> object:
+        """Return a value that its handler has rejected as a parent keeps it outside strict mode.
 
         Raises:
-            TypeError: Strict mode is on, or even a handler of any type rejects the value.
+            TypeError: The value is not of the type, in strict mode.
+            ValueError: The value contains itself.
         """
+        if isinstance(error, RecursionError):
+            where = self._describe(parent, field)
+            raise ValueError(f"{where}: it is nested in itself, or too deeply") from error
         if is_strict(self._class.__strict__) or isinstance(handler, AnyObject):
-            where = self.describe(parent, field)
+            where = self._describe(parent, field)
             raise TypeError(describe_mismatch(where, error)) from error
         parent.become_lenient()
         return coerce(parent, _ANY_OBJECT, value, field)
 
-    def describe(self, parent: Parent, field: str) -> str:
-        """Return the path from the class to a value in a parent, for messages."""
+    def _describe(self, parent: Parent, field: str) -> str:
         path = f".{field}" if field else "[...]"
         while parent is not self:
             [outer] = parent.parents()
@@ -135,8 +138,8 @@ class StateNode(Root):
         around = self._ancestors() if states else {}
         for state in states:
             if id(state._state_node) in around:
-                where, name = self.describe(parent, field), type(state).__name__
-                raise ValueError(f"{where}: {name} would contain itself")
+                where, name = self._describe(parent, field), type(state).__name__
+                raise ValueError(f"{where}: {name} would contain itself: refer to it by a key")
 
     def _ancestors(self) -> dict[int, Parent]:
         found: dict[int, Parent] = {}

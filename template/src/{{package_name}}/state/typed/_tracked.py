@@ -42,14 +42,9 @@ def coerce(parent: Parent, handler: TypeHandler, value: object, field: str = "")
             return value
         root.reject_cycles(context.states, parent, field)
         return kept
-    except TypeMismatchError as error:
+    except (TypeMismatchError, RecursionError) as error:
         root = parent.root()
-        return root.accept_mismatch(parent, handler, value, field, error) if root else value
-    except RecursionError as error:
-        if (root := parent.root()) is None:
-            return value
-        where = root.describe(parent, field)
-        raise ValueError(f"{where}: it is nested in itself, or too deeply") from error
+        return root.coerce_invalid(parent, handler, value, field, error) if root else value
 
 
 class Container(TreeNode, Parent, Generic[H]):

@@ -100,22 +100,19 @@ class Root(Parent):
     __slots__ = ()
 
     @abstractmethod
-    def describe(self, parent: Parent, field: str) -> str:
-        """Return the path from the class to a value in a parent, for messages."""
-
-    @abstractmethod
-    def accept_mismatch(
+    def coerce_invalid(
         self,
         parent: Parent,
         handler: "TypeHandler",
         value: object,
         field: str,
-        error: "TypeMismatchError",
-    ) -> Any:
-        """Return a value of another type as a parent keeps it outside strict mode.
+        error: "TypeMismatchError | RecursionError",
+    ) -> object:
+        """Return a value that its handler has rejected as a parent keeps it outside strict mode.
 
         Raises:
-            TypeError: Strict mode is on.
+            TypeError: The value is not of the type, in strict mode.
+            ValueError: The value contains itself.
         """
 
     @abstractmethod

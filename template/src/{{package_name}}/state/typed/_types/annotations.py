@@ -212,7 +212,7 @@ def _strip(annotation: Any) -> object:
     if inner := getattr(annotation, "__supertype__", getattr(annotation, "__value__", None)):
         return _strip(inner)
     if TRANSIENT in get_args(annotation):
-        raise TypeError("Transient stands around the whole type: Transient[str | None]")
+        raise TypeError("Transient must enclose the whole type: Transient[str | None]")
     if get_origin(annotation) in (Annotated, Final):
         return _strip(get_args(annotation)[0])
     return annotation
