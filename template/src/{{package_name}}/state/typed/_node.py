@@ -8,7 +8,7 @@ from weakref import ref
 from ._changes import CHANGES, ChangeDispatcher, Dependents, KeyPath
 from ._hydration import describe_mismatch
 from ._tracked import Container, coerce
-from ._tree import MISSING, Parent, ParentRef, Root, StateBase, Values, attach, detach, is_same
+from ._tree import MISSING, Parent, ParentRef, StateBase, Values, attach, detach, is_same
 from ._types.base import NO_STATES, TypeHandler, TypeMismatchError
 from ._types.compound import AnyObject
 from .fields import Field
@@ -27,7 +27,7 @@ class ParentLink:
         self.parent, self.key, self.count = parent, key, 0
 
 
-class StateNode(Root):
+class StateNode(Parent):
     """The part of a state that users do not see.
 
     Attributes:
@@ -97,7 +97,7 @@ class StateNode(Root):
         self.values[name] = kept
         attach(kept, self, name)
 
-    def root(self) -> Root:
+    def root(self) -> "StateNode":
         """Return the node itself."""
         return self
 

@@ -7,10 +7,11 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Generic, Self, SupportsIndex, TypeVar, cast
 
 from ._changes import CHANGES, KeyPath
-from ._tree import MISSING, Parent, ParentRef, Root, TreeNode, TupleRef, attach, detach, is_same
+from ._tree import MISSING, Parent, ParentRef, TreeNode, TupleRef, attach, detach, is_same
 from ._types.base import NO_STATES, CollectionHandler, LoadContext, TypeHandler, TypeMismatchError
 
 if TYPE_CHECKING:
+    from ._node import StateNode
     from ._types.compound import TupleOf
 
 
@@ -66,7 +67,7 @@ class Container(TreeNode, Parent, Generic[H]):
         """The container itself: its place is the only one that it has."""
         return self
 
-    # The subclasses have the slots, and checkers look for them here: so self is of any type.
+    # Checkers look for slots here, but the subclasses have them: so self is of any type.
     def _track(self: Any, handler: TypeHandler) -> None:
         self.handler, self.lenient = handler, False
         self._link(None)
@@ -83,28 +84,30 @@ class Container(TreeNode, Parent, Generic[H]):
 
     def attach_to(self, parent: Parent, key: object) -> None:
         """Report changes to a parent, unless there is one already."""
-        if not self.parents():
+        if self._find_parent() is None:
             self._link(ParentRef(parent), key)
 
     def detach_from(self, parent: Parent) -> None:
         """Stop reporting changes to a parent."""
-        if any(each is parent for each in self.parents()):
+        if self._find_parent() is parent:
             self._link(None)
+
+    def _find_parent(self) -> Parent | None:
+        return self._parent() if self._parent else None
 
     def parents(self) -> list[Parent]:
         """Return the parent, if there is one."""
-        parent = self._parent() if self._parent else None
+        parent = self._find_parent()
         return [] if parent is None else [parent]
 
-    def root(self) -> Root | None:
+    def root(self) -> "StateNode | None":
         """Return the node of the innermost state around it, None outside of a state."""
-        parent = self._parent() if self._parent else None
+        parent = self._find_parent()
         return None if parent is None else parent.root()
 
     def record(self, path: KeyPath) -> None:
         """Collect a change at a path within it, for the listeners of the states around it."""
-        parent = self._parent() if self._parent else None
-        if parent is not None:
+        if (parent := self._find_parent()) is not None:
             parent.record((parent.locate(self, self), *path))
 
 

@@ -10,11 +10,12 @@ from ._changes import KeyPath
 
 if TYPE_CHECKING:
     from ._node import StateNode
-    from ._types.base import LoadContext, TypeHandler, TypeMismatchError
+    from ._types.base import LoadContext, TypeHandler
     from .codecs import Codec
     from .fields import Field
     from .reactive import ReactiveDescriptor
 
+# The values of a state by name, and those with their version, as `State.drain()` returns them.
 Values = dict[str, Any]
 Payload = dict[str, Any]
 
@@ -45,7 +46,7 @@ class Parent(ABC):
 
     lenient: bool
 
-    # Of any type, because checkers look for slots here, and the subclasses have them.
+    # Checkers look for slots here, but the subclasses have them: so self is of any type.
     def become_lenient(self: Any) -> None:
         """Note that it may hold a value that its declared type does not allow."""
         self.lenient = True
@@ -64,7 +65,7 @@ class Parent(ABC):
         """Return the parents that contain it."""
 
     @abstractmethod
-    def root(self) -> "Root | None":
+    def root(self) -> "StateNode | None":
         """Return the node of the innermost state around it, None outside of a state."""
 
     @abstractmethod
@@ -92,32 +93,6 @@ class Parent(ABC):
         if self.get_child(slot.key) is not child:
             slot.key = self.find(child)[0]
         return slot.key
-
-
-class Root(Parent):
-    """The node of a state, to which containers turn with a value that needs more than a type."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def coerce_invalid(
-        self,
-        parent: Parent,
-        handler: "TypeHandler",
-        value: object,
-        field: str,
-        error: "TypeMismatchError | RecursionError",
-    ) -> object:
-        """Return a value that its handler has rejected as a parent keeps it outside strict mode.
-
-        Raises:
-            TypeError: The value is not of the type, in strict mode.
-            ValueError: The value contains itself.
-        """
-
-    @abstractmethod
-    def reject_cycles(self, states: "list[StateBase]", parent: Parent, field: str) -> None:
-        """Raise ValueError if a state would contain itself."""
 
 
 class TupleRef:
@@ -154,7 +129,7 @@ class TreeNode(ABC):
 
     __slots__ = ()
 
-    # The node of a state is an object of its own: names on the state belong to its fields.
+    # The node of a state is an object of its own: names on a state belong to its fields.
     @property
     @abstractmethod
     def _state_node(self) -> Parent: ...
