@@ -87,15 +87,17 @@ class StateNode(Parent):
         if value is before:
             return
         kept = coerce(self, field.handler, value, field.name)
-        self.store(field.name, kept)
-        detach(before, self)
+        self.store(field, kept)
+        if self.lenient or not field.handler.immutable:
+            detach(before, self)
         if not is_same(field.handler, before, kept):
             self.record((field.name,))
 
-    def store(self, name: str, kept: object) -> None:
+    def store(self, field: Field, kept: object) -> None:
         """Set a field to a coerced value, without a record of the change."""
-        self.values[name] = kept
-        attach(kept, self, name)
+        self.values[field.name] = kept
+        if self.lenient or not field.handler.immutable:
+            attach(kept, self, field.name)
 
     def root(self) -> "StateNode":
         """Return the node itself."""

@@ -69,8 +69,7 @@ class Container(TreeNode, Parent, Generic[H]):
 
     # Checkers look for slots here, but the subclasses have them: so self is of any type.
     def _track(self: Any, handler: TypeHandler) -> None:
-        self.handler, self.lenient = handler, False
-        self._link(None)
+        self._parent, self.key, self.handler, self.lenient = None, None, handler, False
         if self._holds_nodes():
             for key, child in self.children():
                 attach(child, self, key)
