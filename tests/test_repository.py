@@ -91,7 +91,7 @@ def test_the_version_of_copier_is_said_once() -> None:
 
 
 # Lines of code, without docstrings, comments and blank lines.
-LIMITS = {"errors": 225, "persistence": 240, "responses": 330, "validation": 450}
+LIMITS = {"errors": 225, "persistence": 240, "responses": 330, "validation": 460}
 
 
 @pytest.mark.parametrize("module", LIMITS)
