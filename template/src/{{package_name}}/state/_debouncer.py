@@ -72,7 +72,7 @@ class Debouncer:
         """
         with self._condition:
             if self._closed:
-                raise ValueError(f"The autosave of {self._name!r} is closed")
+                raise ValueError(f"The autosave of {self._name!r} is closed: create a new one")
             now = time.monotonic()
             self._changes += 1
             if self._changed_at is None:
