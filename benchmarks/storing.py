@@ -445,7 +445,7 @@ def _keep_locally(store: Any, state: State, stack: ExitStack) -> Kept:
 def _fill(store: Any, state: State) -> None:
     """Put all keys into a store in one change: a change for each would take hours."""
     row = _import("state.stores._local").Row
-    with store._changing() as rows:
+    with store._write_transaction() as rows:
         for number, (key, value) in enumerate(state.items(), 1):
             rows.put(key, row(number, time.time(), None, store._encode(key, value)))
 

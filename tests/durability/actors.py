@@ -387,7 +387,7 @@ def old_version_kept_too_late() -> None:
 
 
 def corrupt_file_deleted() -> None:
-    persistence.StatefulObject._set_corrupt_file_aside = lambda state, error: (
+    persistence.StatefulObject._quarantine_state_file = lambda state, error: (
         state._state_file.unlink()
     )
 

@@ -98,7 +98,7 @@ def test_in_every_crash_state_the_generation_before_stands_in_for_a_torn_file(
         write_tree(tree, root)
         caplog.clear()
         assert PROTOCOLS[name].find(state, root) in (0, 1)
-        assert "taking state.previous" in caplog.text
+        assert "Its previous generation state.previous is used" in caplog.text
         (aside,) = root.glob("state.corrupt-*")
         assert File(aside.read_bytes()) == tree["state"]
 

@@ -286,7 +286,7 @@ def test_a_file_that_an_editor_has_written_half_is_set_aside(
         editor.write(whole[: len(whole) // 2])
         editor.flush()
         assert store.load("count").value == 0  # that of the generation before
-        assert "taking state.previous" in caplog.text
+        assert "Its previous generation state.previous is used" in caplog.text
         assert store.update("count", lambda count: count + 1).value == 1
         editor.write(whole[len(whole) // 2 :])
         editor.flush()
@@ -309,7 +309,7 @@ def test_a_file_and_its_generation_before_that_are_both_torn_are_left_alone(
             lambda: state.open_store(f"file:{tmp_path / 'state'}"),
         ]
         for attempt in attempts:
-            with pytest.raises(state.CorruptStateError, match="nor can the generation before"):
+            with pytest.raises(state.CorruptStateError, match="nor can its previous generation"):
                 attempt()
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
         # As the message says: moved away, it begins anew, and with versions that are new.

@@ -191,7 +191,7 @@ def test_watching_begins_when_a_server_that_is_away_is_back(
         own_server.start()
         store.save("new", 2)
         wait_for(lambda: told.latest("kept") == 1 and told.latest("new") == 2)
-    assert "is back" in caplog.text
+    assert "watching begins" in caplog.text
     assert not told.twice()
 
 

@@ -157,7 +157,7 @@ class Pickled(state.State):  # type: ignore[misc]
 
 
 CLASSES: list[Any] = [Point, Circle, Drawing, Lenient, Texts, Pickled]
-NAMES_OF_FIELDS = {name for cls in CLASSES for name in cls.__fields__}
+NAMES_OF_FIELDS = {name for cls in CLASSES for name in cls._state_fields}
 MEMBERS = {cls: dict(vars(cls)) for cls in CLASSES}
 
 
@@ -169,7 +169,7 @@ class Opening:
 
 
 PICKLE = base64.b64encode(pickle.dumps(Opening())).decode()
-DUNDERS = ["__class__", "__dict__", "__init__", "__node__", "__fields__", "__post_init__"]
+DUNDERS = ["__class__", "__dict__", "__init__", "_state_node", "_state_fields", "__post_init__"]
 NAMES = st.sampled_from(
     [
         *DUNDERS,
@@ -294,7 +294,7 @@ def check(made: Any, cls: Any) -> None:
     event("taken")
     assert_declared(made, cls)
     drained = made.drain()["values"]
-    expected = {*(name for name, each in cls.__fields__.items() if each.drained), "found"}
+    expected = {*(name for name, each in cls._state_fields.items() if each.drained), "found"}
     assert cls.__allow_newer__ or drained.keys() <= expected
     for each in CLASSES:
         assert dict(vars(each)) == MEMBERS[each]
@@ -305,7 +305,7 @@ def assert_declared(made: Any, cls: Any) -> None:
     assert type(made) is cls
     assert vars(made) == {}
     assert made.drain == cls.drain.__get__(made)
-    for name in cls.__fields__:
+    for name in cls._state_fields:
         for inner in states_in(getattr(made, name)):
             assert_declared(inner, type(inner))
 
