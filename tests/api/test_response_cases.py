@@ -1,0 +1,353 @@
+"""Every kind of value, character, key and text that a response takes, refuses or masks.
+
+The emitted tests show one of each.
+"""
+
+import json
+import logging
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import Enum, IntEnum, StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from support import import_module
+
+responses = import_module("responses")
+Response: Any = responses.Response
+
+HIDDEN = "correct-horse"
+LINE_BREAKS = ["\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"]
+CONTROLS = ["\x1b[2J", "\x9b31m", "\u202e", "\x00", "\x7f"]
+
+Call = Callable[[Any], Any]
+PARTS: list[tuple[Call, str]] = [
+    (lambda bad: Response.success(bad), "action"),
+    (lambda bad: Response.success("get", None, x=bad), "metadata.x"),
+    (lambda bad: Response.error(bad, ""), "error_code"),
+    (lambda bad: Response.error("e", bad), "message"),
+    (lambda bad: Response.error("e", "", bad), "recoverable"),
+    (lambda bad: Response.error("e", "", x=bad), "details.x"),
+    (lambda bad: Response.partial(bad, [], []), "action"),
+    (lambda bad: Response.partial("p", bad, []), "succeeded"),
+    (lambda bad: Response.partial("p", [bad], []), "succeeded[0]"),
+    (lambda bad: Response.partial("p", [], bad), "failed"),
+    (lambda bad: Response.partial("p", [], [bad]), "failed[0]"),
+    (lambda bad: Response.partial("p", [], [{}, {"id": bad}]), "failed[1].id"),
+    (lambda bad: Response.partial("p", [], [], x=bad), "metadata.x"),
+]
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Name(StrEnum):
+    ADA = "ada"
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+class Size(IntEnum):
+    SMALL = 1
+
+
+class CodedError(Exception):
+    """Has what an exception needs to be reported as it is."""
+
+    def __init__(self, code: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.code, self.message, self.details = code, message, details
+        self.recoverable = True
+        self.suggestions: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger=responses.__name__)
+
+
+class Log:
+    """The one record that a test has caused, as handlers see it."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self._caplog = caplog
+
+    @property
+    def record(self) -> logging.LogRecord:
+        (record,) = self._caplog.records
+        return record
+
+    @property
+    def message(self) -> str:
+        return self.record.getMessage()
+
+    @property
+    def response(self) -> Any:
+        return vars(self.record)["response"]
+
+    @property
+    def text(self) -> str:
+        """All of it, in the plain format and the copy of the response."""
+        plain = logging.Formatter("%(funcName)s: %(message)s %(response)s").format(self.record)
+        return plain + json.dumps(self.response)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    return Log(caplog)
+
+
+def caught(error: Exception, cause: BaseException | None = None) -> Exception:
+    """Return the exception as it is after being raised, with a traceback."""
+    try:
+        raise error from cause
+    except type(error) as raised:
+        return raised
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("response", "schema"),
+    [
+        (Response.success("get"), responses.SUCCESS_SCHEMA),
+        (Response.success("get", {"id": 1}, page=2), responses.SUCCESS_SCHEMA),
+        (Response.error("not_found", "No."), responses.ERROR_SCHEMA),
+        (
+            Response.error("unavailable", "Later.", recoverable=False, seconds=5),
+            responses.ERROR_SCHEMA,
+        ),
+        (Response.partial("delete", [1], [{"id": 2}]), responses.PARTIAL_SCHEMA),
+        (Response.from_exception(ValueError()), responses.ERROR_SCHEMA),
+    ],
+)
+def test_a_response_has_what_its_schema_requires_and_no_more(
+    response: Any, schema: dict[str, Any]
+) -> None:
+    types = {"string": str, "boolean": bool, "object": dict, "array": list, "number": float}
+    members = schema["properties"]
+    assert set(response) == set(schema["required"]) == set(members)
+    assert response["status"] == members["status"]["const"]
+    typed = {name: member["type"] for name, member in members.items() if "type" in member}
+    assert set(members) - set(typed) <= {"status", "data"}
+    for name, kind in typed.items():
+        assert isinstance(dict(response)[name], types[kind])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        True,
+        -1.5,
+        "é\n\x00",
+        [1, (2, "3"), {}],
+        {"ä": None},
+        OrderedDict[str, Any](a=[]),
+        Point(1, 2),
+        Name.ADA,
+        Size.SMALL,
+        {Name.ADA: Size.SMALL},
+        nested(90),
+    ],
+)
+def test_what_json_knows_is_taken_as_it_is(data: Any) -> None:
+    response = Response.success("get", data, again=data)
+    text = json.dumps(response, allow_nan=False, ensure_ascii=False)
+    assert json.loads(text.encode())["data"] == json.loads(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (object(), "object"),
+        (b"bytes", "bytes"),
+        (1j, "complex"),
+        (Color.RED, "Color"),
+        (Path("here"), type(Path()).__name__),
+        (math.nan, "float"),
+        (-math.inf, "float"),
+        ("\ud800", "str"),
+        (1 << 14_000, "int"),
+        ({1: "one"}, "dict"),
+        ({"\udfff": 1}, "dict"),
+        ({1}, "set"),
+    ],
+)
+def test_what_json_does_not_know_is_refused_with_its_path(
+    value: Any, kind: str, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = {"servers": [{"tags": ["a"]}, {"tags": ["b", value]}]}
+    expected = re.escape(f"data.servers[1].tags[1] is not JSON-serialisable: {kind} ")
+    with pytest.raises(TypeError, match=f"^{expected}"):
+        Response.success("list", data)
+    assert caplog.records == []
+
+
+def test_an_integer_may_have_thousands_of_digits() -> None:
+    data = [10**3900, -(10**3900)]
+    assert json.loads(json.dumps(Response.success("count", data)))["data"] == data
+
+
+def test_a_key_that_is_no_name_is_quoted_in_the_path() -> None:
+    with pytest.raises(TypeError, match=re.escape(r"data['a\n.b'] is not")):
+        Response.success("get", {"a\n.b": {1}})
+
+
+@pytest.mark.parametrize(("call", "path"), PARTS)
+def test_every_part_is_checked(call: Call, path: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(path)} (is not|must be) .*object"):
+        call(object())
+
+
+def test_a_lone_surrogate_is_refused_in_a_message_too() -> None:
+    with pytest.raises(TypeError, match="message is not"):
+        Response.error("e", "\udc80")
+    with pytest.raises(TypeError, match="action is not"):
+        Response.success("\udc80")
+
+
+@pytest.mark.parametrize("character", LINE_BREAKS + CONTROLS, ids=ascii)
+def test_no_text_breaks_the_line_or_drives_the_terminal(
+    character: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f"a{character}INFO forged"
+    Response.success(text, {text: [text]}, text=text)
+    Response.error(text, text, text=text)
+    Response.partial(text, [text], [{text: text}])
+    Response.from_exception(CodedError(text, text, text=text))
+    for record in caplog.records:
+        line = f"{record.getMessage()} {vars(record)['response']}"
+        assert line.isprintable()
+        assert str(vars(record)["response"]).isprintable()
+        assert "INFO forged" in line
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password",
+        "Passwd",
+        "db_password",
+        "passphrase",
+        "client-secret",
+        "token",
+        "accessToken",
+        "Authorization",
+        "api_key",
+        "X-API-Key",
+        "apikey",
+        "private key",
+        "AWS_ACCESS_KEY_ID",
+        "credentials",
+        "Set-Cookie",
+        "jwt",
+        "Bearer",
+        "passcode",
+        "sessionId",
+        "session_ids",
+        "ssh_key",
+        "\uff54\uff4f\uff4b\uff45\uff4e",  # full-width letters
+        "auth",
+        "X-Auth",
+        "db_pass",
+        "smtpPass",
+    ],
+)
+def test_values_under_keys_that_name_a_secret_are_masked(key: str, log: Log) -> None:
+    response = Response.success("get", {"a": [{key: HIDDEN}]}, **{key: [HIDDEN, {"b": HIDDEN}]})
+    assert log.response["data"] == {"a": [{key: "***"}]}
+    assert log.response["metadata"] == {key: "***"}
+    assert HIDDEN not in log.text
+    assert response["data"] == {"a": [{key: HIDDEN}]}
+    assert response["metadata"][key] == [HIDDEN, {"b": HIDDEN}]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Bearer abc.def-123", "Bearer ***"),
+        ("Authorization: Basic YWRh OmI=", "Authorization: ***"),
+        ("authorization: Bearer abc\nnext", "authorization: ***\\nnext"),
+        ("Cookie: a=1; b=2", "Cookie: ***"),
+        ("password=hunter2&user=ada", "password=***&user=ada"),
+        ("token: hunter2 for ada", "token: *** for ada"),
+        ("api-key = 'hunter 2' x", "api-key = *** x"),
+        ('{"api_key": "hun\\"ter2", "n": 1}', '{"api_key": ***, "n": 1}'),
+        ("{'password': b'hunter2', 'n': 1}", "{'password': ***, 'n': 1}"),
+        ("{'pwd_1': 1234, 'n': 1}", "{'pwd_1': ***, 'n': 1}"),
+        (r"{\"secret\": \"hunter2\", \"n\": 1}", r'{\"secret\": ***", \"n\": 1}'),
+        ("postgres://ada:hunter2@db/x", "postgres://***@db/x"),
+        ("https://token@host and b@c", "https://***@host and b@c"),
+        ("https://ada:hun/ter2@host/x", "https://***@host/x"),
+        ("token=Bearer hunter2", "token=***"),
+        ("token: Basic hunter2 for ada", "token: *** for ada"),
+        ("api_key: Token hunter2", "api_key: ***"),
+        ("password == 'hunter2' x", "password == *** x"),
+        ("password := hunter2 x", "password := *** x"),
+        ("password => 'hunter2' x", "password => *** x"),
+        ("{'tokens': ['hunter2', 'hun]ter3'], 'n': 1}", "{'tokens': ***, 'n': 1}"),
+        ("secrets=('hunter2', 'hunter3') x", "secrets=*** x"),
+        ('{"credentials": {"key": "hunter2"}, "n": 1}', '{"credentials": ***, "n": 1}'),
+        ("mysql --password hunter2 -u ada", "mysql --password *** -u ada"),
+        ("['mysql', '--password', 'hunter2']", "['mysql', '--password', ***]"),
+        ("/login?pass=hunter2&user=ada", "/login?pass=***&user=ada"),
+        ("{'auth': 'hunter2', 'n': 1}", "{'auth': ***, 'n': 1}"),
+    ],
+)
+def test_a_secret_that_a_text_names_itself_is_masked(text: str, expected: str, log: Log) -> None:
+    response = Response.success("get", {"text": text})
+    assert log.response["data"] == {"text": expected}
+    assert response["data"] == {"text": text}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Invalid parameter 'password': got str, expected integer",
+        "Missing required field 'token' in request",
+        "https://example.org/a@b",
+        "https://example.org:8080/a@b",
+        "the bearer",
+        "author: ada, passed: 3, pass-through: 1",
+    ],
+)
+def test_sentences_about_secrets_stay_readable(text: str, log: Log) -> None:
+    Response.error("e", text)
+    assert log.message == f"Error: e - {text}"
+
+
+@pytest.mark.parametrize("code", ["INVALID_PARAMETER", "not_found", "already_exists"])
+def test_where_the_request_was_wrong_causes_that_are_not_coded_are_no_news(
+    code: str, log: Log
+) -> None:
+    middle = caught(CodedError("unreadable", "Cannot read it."), KeyError("x"))
+    response = Response.from_exception(caught(CodedError(code, "No 'x'."), middle))
+    causes = [{"error_code": "unreadable", "message": "Cannot read it."}]
+    assert response["details"] == {"causes": causes}
+    assert log.record.exc_info is None
+
+
+@pytest.mark.parametrize("character", LINE_BREAKS + CONTROLS, ids=ascii)
+def test_no_text_of_an_exception_breaks_a_line(character: str, log: Log) -> None:
+    text = f"a{character}forged password=hunter2"
+    named = type(f"Odd{character.replace(chr(0), '')}Error", (Exception,), {})
+    error = caught(named(text), caught(ExceptionGroup(text, [caught(ValueError(text))])))
+    error.add_note(text)
+    Response.from_exception(error)
+    lines = log.text.split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("forged") for line in lines)
+    assert "hunter2" not in log.text.replace('password=hunter2"', "")
