@@ -40,7 +40,7 @@ TYPE_BETRAYALS = {
     "daemon": r"systemd|SIGHUP|control\.(py|json)|commands\.py|daemon\.py|work_queue|NOTIFY_SOCKET",
     "library": r"format_size|sizes",
     "mcp_server": r"mcpServers|mcp_adapter|server\.py|days_between",
-    "web_service": r"fastapi|to_problem|http_adapter|app\.py|problems\.py|ProblemAPI",
+    "web_service": r"fastapi|to_http_response|http_adapter|app\.py|problems\.py|ProblemAPI",
 }
 # The modules work in any framework, and their guides say how in the usual ones.
 NAMES_FRAMEWORKS = ("user-docs/how-to/", "user-docs/reference/python-patterns")

@@ -131,7 +131,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "start",
         {"tags": [], "env": [], "servers": '[{"host": 1}]'},
-        "Parameter 'servers' is invalid at $[0].host: got int, expected str",
+        "Parameter 'servers' is invalid at $[0].host: expected a string, got an integer",
     ),
 ]
 
@@ -317,7 +317,7 @@ def test_a_field_of_a_fastapi_body_may_be_a_json_string(service: httpx.Client, s
         ("config", 5, "Parameter 'config' must be dict or JSON string, got int"),
         ("config", '{"a": 1, "a": 2}', "repeated key 'a'"),
         ("limits", "[]", "Parameter 'limits' JSON must be object/dict, got list"),
-        ("tags", [5], "Parameter 'tags' is invalid at $[0]: got int, expected str"),
+        ("tags", [5], "Parameter 'tags' is invalid at $[0]: expected a string, got an integer"),
     ],
 )
 def test_a_wrong_field_of_a_fastapi_body_is_one_error_422(

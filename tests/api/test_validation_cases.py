@@ -107,37 +107,37 @@ WRONG_FORMATS: list[Any] = ["json", []]
 
 
 MISFITS: list[tuple[Any, Any, str]] = [
-    (int, True, "$: got bool, expected int"),
-    (int, 1.0, "$: got float, expected int"),
-    (float, False, "$: got bool, expected float"),
-    (float, 10**400, "$: got int, expected float"),
-    (str, 1, "$: got int, expected str"),
-    (int, None, "$: got NoneType, expected int"),
-    (int | str, [], "$: got list, expected int | str"),
-    (str | None, 1, "$: got int, expected str | None"),
-    (Literal["a", 1], "b", "$: got str, expected 'a' | 1"),
-    (Literal[1], True, "$: got bool, expected 1"),
-    (Colour, "green", "$: got str, expected 'red' | 'blue'"),
-    (list[int], {}, "$: got dict, expected list"),
-    (list[int], [1, "2"], "$[1]: got str, expected int"),
-    (list[int], {1}, "$: got set, expected list"),
-    (tuple[int, str], [1], "$: got 1 items, expected 2"),
-    (tuple[()], [1, 2], "$: got 2 items, expected 0"),
-    (set[Any], [[]], "$: got items that a set cannot hold"),
-    (dict[str, int], [], "$: got list, expected dict"),
-    (dict[str, int], {"a b": "1"}, "$['a b']: got str, expected int"),
-    (dict[str, int], {1: 1}, "$[<int>] (key): got int, expected str"),
-    (Server, [], "$: got list, expected dict"),
+    (int, True, "$: expected an integer, got a boolean"),
+    (int, 1.0, "$: expected an integer, got a number"),
+    (float, False, "$: expected a number, got a boolean"),
+    (float, 10**400, "$: number out of range"),
+    (str, 1, "$: expected a string, got an integer"),
+    (int, None, "$: expected an integer, got null"),
+    (int | str, [], "$: expected an integer or a string, got an array"),
+    (str | None, 1, "$: expected a string or null, got an integer"),
+    (Literal["a", 1], "b", "$: expected 'a' or 1, got a string"),
+    (Literal[1], True, "$: expected 1, got a boolean"),
+    (Colour, "green", "$: expected 'red' or 'blue', got a string"),
+    (list[int], {}, "$: expected an array, got an object"),
+    (list[int], [1, "2"], "$[1]: expected an integer, got a string"),
+    (list[int], {1}, "$: expected an array, got a value of type set"),
+    (tuple[int, str], [1], "$: expected an array with 2 items, got 1"),
+    (tuple[()], [1, 2], "$: expected an array with 0 items, got 2"),
+    (set[Any], [[]], "$: expected distinct items, got arrays or objects that cannot be compared"),
+    (dict[str, int], [], "$: expected an object, got an array"),
+    (dict[str, int], {"a b": "1"}, "$['a b']: expected an integer, got a string"),
+    (dict[str, int], {1: 1}, "$[<int>] (key): expected a string, got an integer"),
+    (Server, [], "$: expected an object, got an array"),
     (Server, {}, "$.host: missing key"),
     (Server, {"host": "a", "prot": 1}, "$.prot: unknown key"),
     (Server, {"host": "a", "port": -1}, "$: not a valid Server"),
-    (Server | None, {"host": 1}, "$.host: got int, expected str"),
+    (Server | None, {"host": 1}, "$.host: expected a string, got an integer"),
     (Tree, {"name": "a", "branches": [{}]}, "$.branches[0].name: missing key"),
     (Options, {"size": 1}, "$.name: missing key"),
     (
         dict[str, list[Server]],
         {"servers": [{"host": "a", "port": "b"}]},
-        "$.servers[0].port: got str, expected int",
+        "$.servers[0].port: expected an integer, got a string",
     ),
 ]
 
@@ -219,13 +219,13 @@ def test_what_is_no_strict_json_is_one_error(text: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("hint", "expected"),
-    [(list[int], "list"), (Server | None, "dict | None"), (Literal[1, 2], "1 | 2")],
+    [(list[int], "an array"), (Server | None, "an object or null"), (Literal[1, 2], "1 or 2")],
     ids=repr,
 )
 def test_bad_json_for_a_type_names_that_type(hint: Any, expected: str) -> None:
     with pytest.raises(InvalidInputError, match="is invalid JSON: Expecting value") as caught:
         fit(hint, "oops")
-    assert str(caught.value).endswith(f"\nExpected: {expected} or JSON string")
+    assert str(caught.value).endswith(f"\nExpected: {expected}, or its JSON text")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def create_app(*arguments, **options):
 
 
 create, app.create_app = app.create_app, create_app
-state_api.PATIENCE = 1.0
+state_api.SEND_TIMEOUT = 1.0
 app.main()
 """
 ALL = everything("web_service")

@@ -1,15 +1,15 @@
-"""Digests of files, computed piece by piece so that any size fits in memory."""
+"""Digests of files, computed in chunks, so that a file may be larger than memory."""
 
 import hashlib
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-_PIECE = 1024 * 1024  # bytes; large enough that Python's own overhead is negligible
+_CHUNK_SIZE = 1024 * 1024  # bytes; large enough that Python's own overhead is negligible
 
 
 class Algorithm(StrEnum):
-    """The algorithms on offer, all of them fit for checking that a file is unchanged."""
+    """The supported algorithms, each of them secure for detecting changes of a file."""
 
     SHA256 = "sha256"
     SHA512 = "sha512"
@@ -21,18 +21,18 @@ def digest_file(path: Path, algorithm: Algorithm, on_read: Callable[[int], objec
 
     Args:
         path: The file to read.
-        algorithm: How to compute it.
-        on_read: Called after each piece with its number of bytes, to show progress.
+        algorithm: The algorithm.
+        on_read: Called after each chunk with its number of bytes, to show progress.
 
     Returns:
         The digest in lower-case hexadecimal.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: If the file cannot be read.
     """
     digest = hashlib.new(algorithm)
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-            on_read(len(piece))
+        while chunk := file.read(_CHUNK_SIZE):
+            digest.update(chunk)
+            on_read(len(chunk))
     return digest.hexdigest()
