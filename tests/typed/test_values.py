@@ -1,0 +1,405 @@
+"""Every type of a field: its values survive each way of saving, and no others are accepted."""
+
+import copy
+import math
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, Flag, IntEnum, StrEnum
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, NewType, cast
+
+import pytest
+
+Pixels = NewType("Pixels", int)
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Mixed(Enum):
+    NOTHING = None
+    RATIO = 1.5
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Side(StrEnum):
+    LEFT = "left"
+
+
+class Access(Flag):
+    READ = 1
+    WRITE = 2
+
+
+@dataclass(frozen=True)
+class Size:
+    width: int
+    height: int = 1
+
+
+@dataclass
+class Picture:
+    path: Path
+    widths: list[Size] = field(default_factory=list[Size])
+    changed: datetime | None = None
+    views: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.path == Path():
+            raise ValueError("the path is empty")
+
+
+class BigPicture(Picture):
+    pass
+
+
+ID = uuid.UUID("12345678-1234-5678-1234-567812345678")
+EAST = timezone(timedelta(hours=5, minutes=30))
+CIRCLE = {"__version__": 1, "values": {"radius": 2.0}}
+SQUARE = {"__version__": 1, "values": {"side": 2.0}}
+
+# A checker would take these, with a class that it does not know in brackets, for types.
+a_list: Any = list
+a_dict: Any = dict
+a_tuple: Any = tuple
+
+# A row may need the classes of states, which there are once the package is rendered.
+Row = tuple[Any, Any, Any]
+RowOf = Callable[[Any], Row]
+
+# The type of a field, a value, and its form in JSON.
+VALUES: list[Row | RowOf] = [
+    (str, "", ""),
+    (str, "caf\u00e9 \U0001f600\x00", "caf\u00e9 \U0001f600\x00"),
+    (int, -(2**200), -(2**200)),
+    (float, 0.1, 0.1),
+    (float, 3, 3),
+    (float, math.inf, {"__type__": "float", "value": "inf"}),
+    (bool, True, True),
+    (None, None, None),
+    (int | None, None, None),
+    (Any, {"a": [1, "b", None, {"c": []}]}, {"a": [1, "b", None, {"c": []}]}),
+    (object, [True], [True]),
+    (Literal["left", 1], 1, 1),
+    (list[Literal["left", "right"]], ["left"], ["left"]),
+    (dict[Literal[1, 2], int], {1: 3}, [[1, 3]]),
+    (Pixels, 3, 3),
+    (Annotated[int, "pixels"], 3, 3),
+    (datetime, datetime(2026, 5, 17, 8, 30), "2026-05-17T08:30:00"),
+    (datetime, datetime(2026, 5, 17, 8, tzinfo=UTC), "2026-05-17T08:00:00+00:00"),
+    (datetime, datetime(1, 1, 1, 0, 0, 0, 1, EAST), "0001-01-01T00:00:00.000001+05:30"),
+    (date, date(2026, 5, 17), "2026-05-17"),
+    (time, time(23, 59, 59, 999_999, UTC), "23:59:59.999999+00:00"),
+    (timedelta, timedelta(0), "PT0S"),
+    (timedelta, timedelta(days=1, seconds=30.5), "PT86430.5S"),
+    (timedelta, timedelta(microseconds=-1), "-PT0.000001S"),
+    (timedelta, timedelta.max, "PT86399999999999.999999S"),
+    (Decimal, Decimal("1.10"), "1.10"),
+    (Decimal, Decimal("-Infinity"), "-Infinity"),
+    (uuid.UUID, ID, str(ID)),
+    (bytes, b"\x00\xff", "AP8="),
+    (Path, Path("a/b"), str(Path("a/b"))),
+    (PurePosixPath, PurePosixPath("/a/b"), "/a/b"),
+    (PureWindowsPath, PureWindowsPath("c:/a"), "c:/a"),
+    (Colour, Colour.RED, "red"),
+    (Mixed, Mixed.NOTHING, "NOTHING"),
+    (Level, Level.HIGH, 2),
+    (Side, Side.LEFT, "left"),
+    (Access, Access.READ | Access.WRITE, 3),
+    (list, [1, [2]], [1, [2]]),
+    (list[int], [], []),
+    (list[list[date]], [[date(2026, 5, 17)], []], [["2026-05-17"], []]),
+    (list[float], [1, 2.5], [1, 2.5]),
+    (list[float], [1.0, -math.inf], [1.0, {"__type__": "float", "value": "-inf"}]),
+    (dict, {"a": {}}, {"a": {}}),
+    (dict[str, float], {"a": 1.5}, {"a": 1.5}),
+    (dict[str, Level], {"a": Level.LOW}, {"a": 1}),
+    (dict[int, str], {1: "a"}, [[1, "a"]]),
+    (dict[int, str], {}, []),
+    (dict[date, set[int]], {date(2026, 5, 17): {1}}, [["2026-05-17", [1]]]),
+    (dict[tuple[int, str], float], {(1, "a"): 1.5}, [[[1, "a"], 1.5]]),
+    (set, {"a"}, ["a"]),
+    (set[int], {3, 1, 2}, [1, 2, 3]),
+    (set[uuid.UUID], {ID}, [str(ID)]),
+    (frozenset[str], frozenset("ba"), ["a", "b"]),
+    (set[frozenset[int]], {frozenset({1})}, [[1]]),
+    (tuple, (1, ["a"]), [1, ["a"]]),
+    (tuple[int, str], (1, "a"), [1, "a"]),
+    (tuple[date, ...], (date(2026, 5, 17),) * 2, ["2026-05-17"] * 2),
+    (tuple[int, ...], (), []),
+    (tuple[int, list[int]], (1, [2]), [1, [2]]),
+    (Size, Size(1, 2), {"width": 1, "height": 2}),
+    (
+        Picture,
+        Picture(Path("a"), [Size(1)], datetime(2026, 5, 17)),
+        {
+            "path": "a",
+            "widths": [{"width": 1, "height": 1}],
+            "changed": "2026-05-17T00:00:00",
+            "views": 0,
+        },
+    ),
+    (int | list[int] | dict[str, int], {"a": 1}, {"a": 1}),
+    (datetime | str, "2026-05-17", "2026-05-17"),
+    (date | str, date(2026, 5, 17), {"__type__": "date", "value": "2026-05-17"}),
+    (Side | str, "left", "left"),
+    (Side | str, Side.LEFT, {"__type__": "Side", "value": "left"}),
+    (Level | int, Level.LOW, {"__type__": "Level", "value": 1}),
+    (Size | dict[str, int], Size(1), {"__type__": "Size", "value": {"width": 1, "height": 1}}),
+    (list[int] | set[int], {1}, {"__type__": "set[int]", "value": [1]}),
+    (Any, {"__type__": "float", "value": "inf"}, {"__type__": "float", "value": "inf"}),
+    (dict[str, str], {"__type__": "a", "value": "b"}, {"__type__": "a", "value": "b"}),
+    lambda c: (c.Circle, c.Circle(radius=2.0), CIRCLE),
+    lambda c: (a_list[c.Circle], [c.Circle(radius=2.0)], [CIRCLE]),
+    lambda c: (a_dict[str, a_list[c.Circle]], {"a": [c.Circle(radius=2.0)]}, {"a": [CIRCLE]}),
+    lambda c: (a_tuple[c.Circle, int], (c.Circle(radius=2.0), 1), [CIRCLE, 1]),
+    lambda c: (c.Circle | None, c.Circle(radius=2.0), CIRCLE),
+    lambda c: (c.Circle | c.Square, c.Circle(radius=2.0), {"__type__": "Circle", "value": CIRCLE}),
+    lambda c: (c.Shape | None, c.Square(side=2.0), {"__type__": "Square", "value": SQUARE}),
+    lambda c: (
+        a_list[c.Circle | c.Square],
+        [c.Circle(radius=2.0)],
+        [{"__type__": "Circle", "value": CIRCLE}],
+    ),
+    lambda c: (
+        a_list[c.Circle] | a_list[c.Square],
+        [c.Circle(radius=2.0)],
+        {"__type__": "list[Circle]", "value": [CIRCLE]},
+    ),
+    lambda c: (
+        c.Circle | dict[str, Any],
+        CIRCLE,
+        {"__type__": "dict[str, a value of JSON]", "value": CIRCLE},
+    ),
+]
+
+# The type of a field, a value of another type, and the message that follows the field.
+WRONG_VALUES: list[Row | RowOf] = [
+    (str, b"", ": expected str, got b'' (bytes)"),
+    (int, 1.0, ": expected int, got 1.0 (float)"),
+    (bool, 1, ": expected bool, got 1 (int)"),
+    (date, datetime(2026, 5, 17), ": expected date, got datetime.datetime(2026, 5, 17, 0, 0)"),
+    (Colour, "red", ": expected Colour, got 'red' (str)"),
+    (Literal["left"], "right", ": expected Literal['left'], got 'right' (str)"),
+    (Literal[1], True, ": expected Literal[1], got True (bool)"),
+    (list[int], (1,), ": expected list[int], got (1,) (tuple)"),
+    (list[int], [1, "a"], "[1]: expected int, got 'a' (str)"),
+    (dict[str, int], {1: 2}, "[1]: expected str, got 1 (int)"),
+    (dict[int, list[int]], {1: [2, "a"]}, "[1][1]: expected int, got 'a' (str)"),
+    (frozenset[int], {1}, ": expected frozenset[int], got {1} (set)"),
+    (tuple[int, str], (1,), ": expected tuple[int, str], which has 2 elements, got (1,)"),
+    (tuple[int, ...], (1, "a"), "[1]: expected int, got 'a' (str)"),
+    (Any, {1: 2}, "[1]: expected str, got 1 (int)"),
+    (Any, [1, ID], "[1]: JSON does not have it: declare its type, got UUID("),
+    (Any, math.nan, ": JSON does not have it: declare its type, got nan (float)"),
+    (Picture, BigPicture(Path("a")), ": expected Picture, got BigPicture("),
+    (Picture, Picture(Path("a"), cast(Any, [1])), ".widths[0]: expected Size, got 1 (int)"),
+    (list[int] | dict[str, int], [1, "a"], "[1]: expected int, got 'a' (str)"),
+    lambda c: (c.Circle, 1, ": expected Circle, got 1 (int)"),
+    lambda c: (c.Circle | c.Square, 1, ": expected Circle | Square, got 1 (int)"),
+]
+
+# The type of a field, JSON that does not fit it, and the message that follows the field.
+WRONG_JSON: list[Row | RowOf] = [
+    (float, {"__type__": "float", "value": "1"}, ": expected float, got {"),
+    (bytes, "abc", ": expected bytes (Incorrect padding), got 'abc'"),
+    (bytes, "\u00e9", ": expected bytes ("),
+    (timedelta, "P1Y", ": expected timedelta (a duration is written as PT90.5S), got 'P1Y'"),
+    (timedelta, "PT", ": expected timedelta ("),
+    (timedelta, "PT" + "9" * 30 + "H", ": expected timedelta ("),
+    (date, "2026-13-01", ": expected date (month must be in 1..12"),
+    (datetime, 1_800_000_000, ": expected datetime, got 1800000000 (int)"),
+    (Decimal, "one", ": expected Decimal ("),
+    (uuid.UUID, "1", ": expected UUID ("),
+    (Colour, "green", ": expected Colour ("),
+    (Mixed, "OTHER", ": expected Mixed ("),
+    (Level, "HIGH", ": expected Level, got 'HIGH' (str)"),
+    (dict[int, int], {"1": 2}, "['1']: expected int, got '1' (str)"),
+    (dict[int, int], [[1, 2, 3]], ": expected dict[int, int], got [[1, 2, 3]] (list)"),
+    (dict[list[int], int], [[[1], 2]], ": expected dict[list[int], int] (unhashable type"),
+    (set[list[int]], [[1]], ": expected set[list[int]] (unhashable type"),
+    (Size, {}, ": expected Size ("),
+    (Size, {"width": "a"}, ".width: expected int, got 'a' (str)"),
+    (Picture, {"path": "."}, ": expected Picture (the path is empty), got {"),
+    lambda c: (c.Circle | c.Square, CIRCLE, ": expected Circle | Square, got {"),
+    lambda c: (
+        c.Circle | c.Square,
+        {"__type__": "Other", "value": 1},
+        ": expected Circle | Square, got {",
+    ),
+    lambda c: (
+        c.Circle | c.Square,
+        {"__type__": "Square", "value": {"__version__": 1, "values": {"side": "a"}}},
+        ".side: expected float, got 'a' (str)",
+    ),
+]
+
+CHANGEABLE: tuple[type[Any], ...] = (list, dict, set, Picture)
+
+each_value = pytest.mark.parametrize("row", VALUES)
+each_wrong_value = pytest.mark.parametrize("row", WRONG_VALUES)
+
+
+@pytest.fixture(scope="module")
+def classes(state: Any) -> SimpleNamespace:
+    """Return classes of states, for types that name them."""
+
+    class Circle(state.State):  # type: ignore[misc]
+        radius: float = 1.0
+
+    class Square(state.State):  # type: ignore[misc]
+        side: float = 1.0
+
+    class SmallSquare(Square):
+        pass
+
+    shape: Any = Annotated[Circle | Square, "shape"]
+    return SimpleNamespace(Circle=Circle, Square=Square, SmallSquare=SmallSquare, Shape=shape)
+
+
+@pytest.fixture
+def holder(state: Any) -> Callable[..., Any]:
+    """Return a function that declares a class with one field, `value`, of a type."""
+
+    def holder(annotation: Any, **attributes: Any) -> Any:
+        body = {"__annotations__": {"value": annotation}, "__module__": __name__, **attributes}
+        return type("Holder", (state.State,), body)
+
+    return holder
+
+
+def resolve(row: Row | RowOf, classes: SimpleNamespace) -> Row:
+    return row if isinstance(row, tuple) else row(classes)
+
+
+def find_changeable(value: Any) -> Iterator[int]:
+    """Yield the identity of every part of a value that can change."""
+    if isinstance(value, CHANGEABLE):
+        yield id(value)
+    parts: Any = vars(value) if isinstance(value, Picture) else value
+    if isinstance(value, (*CHANGEABLE, tuple, frozenset)):
+        for part in [*parts.values()] if hasattr(parts, "values") else parts:
+            yield from find_changeable(part)
+
+
+def assert_same(hydrated: Any, original: Any) -> None:
+    assert hydrated == original
+    assert hydrated.drain() == original.drain()
+    assert type(hydrated.value) is type(original.value)
+
+
+@each_value
+def test_a_value_survives_json(state: Any, classes: Any, holder: Any, row: Row | RowOf) -> None:
+    annotation, value, form = resolve(row, classes)
+    cls, codec = holder(annotation), state.JsonCodec()
+    original = cls(value=value)
+    data = codec.encode(cls, original.drain())
+    assert codec.decode(data)["values"] == {"value": form}
+    assert_same(cls.hydrate(codec.decode(data)), original)
+
+
+@each_value
+def test_a_value_survives_pickling(state: Any, classes: Any, holder: Any, row: Row | RowOf) -> None:
+    annotation, value, _ = resolve(row, classes)
+    codec = state.PickleCodec()
+    cls = holder(annotation, __codec__=codec)
+    original = cls(value=value)
+    assert_same(cls.hydrate(codec.decode(codec.encode(cls, original.drain()))), original)
+
+
+@each_value
+def test_a_value_survives_draining_without_a_codec(
+    classes: Any, holder: Any, row: Row | RowOf
+) -> None:
+    annotation, value, _ = resolve(row, classes)
+    cls = holder(annotation)
+    original = cls(value=value)
+    payload = original.drain()
+    source = copy.deepcopy(payload)
+    assert_same(cls.hydrate(payload), original)
+    assert payload == source
+
+
+@each_value
+def test_draining_twice_gives_equal_payloads_that_share_nothing(
+    classes: Any, holder: Any, row: Row | RowOf
+) -> None:
+    annotation, value, _ = resolve(row, classes)
+    original = holder(annotation)(value=value)
+    first, second = original.drain(), original.drain()
+    assert first == second
+    shared = {*find_changeable(first["values"])} & {*find_changeable(second["values"])}
+    assert shared == set()
+
+
+@pytest.mark.parametrize("annotation", [float, float | str, list[float], dict[float, int]])
+def test_nan_survives(state: Any, holder: Any, annotation: Any) -> None:
+    values = {list[float]: [math.nan, 1.0], dict[float, int]: {math.nan: 1}}
+    cls, codec = holder(annotation), state.JsonCodec()
+    original = cls(value=values.get(annotation, math.nan))
+    hydrated = cls.hydrate(codec.decode(codec.encode(cls, original.drain())))
+    assert repr(hydrated) == repr(original)
+
+
+@each_wrong_value
+def test_a_value_of_another_type_is_rejected_with_its_path(
+    state: Any, classes: Any, holder: Any, row: Row | RowOf
+) -> None:
+    annotation, value, message = resolve(row, classes)
+    expected = f"^{re.escape(f'Holder.value{message}')}"
+    with state.strict_mode(), pytest.raises(TypeError, match=expected):
+        holder(annotation)(value=value)
+
+
+@each_wrong_value
+def test_without_strict_mode_it_is_rejected_when_it_is_encoded(
+    state: Any, classes: Any, holder: Any, row: Row | RowOf
+) -> None:
+    annotation, value, message = resolve(row, classes)
+    cls = holder(annotation)
+    with state.strict_mode(False):
+        original = cls(value=value)
+    with pytest.raises(TypeError, match=f"^{re.escape(f'Cannot save Holder.value{message}')}"):
+        state.JsonCodec().encode(cls, original.drain())
+
+
+@pytest.mark.parametrize("row", WRONG_JSON)
+def test_json_that_does_not_fit_the_type_is_rejected_with_its_path(
+    state: Any, classes: Any, holder: Any, row: Row | RowOf
+) -> None:
+    annotation, form, message = resolve(row, classes)
+    payload = {"__version__": 1, "values": {"value": form}}
+    expected = f"^{re.escape(f'Cannot hydrate Holder.value{message}')}"
+    with pytest.raises(state.HydrationError, match=expected):
+        holder(annotation).hydrate(payload)
+
+
+@pytest.mark.parametrize("kind", ["a state", "in a union", "in a list"])
+def test_a_state_of_a_subclass_is_rejected_where_the_base_is_declared(
+    state: Any, classes: Any, holder: Any, kind: str
+) -> None:
+    square, small = classes.Square, classes.SmallSquare()
+    annotations = {"a state": square, "in a union": square | int, "in a list": a_list[square]}
+    value = [small] if kind == "in a list" else small
+    with state.strict_mode(), pytest.raises(TypeError, match=r"expected .*Square, got SmallSquare"):
+        holder(annotations[kind])(value=value)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [range, complex, bytearray, list[complex], int | range, Callable[[], int], Literal[b"a"]],
+)
+def test_a_type_that_json_cannot_represent_is_rejected(holder: Any, annotation: Any) -> None:
+    with pytest.raises(TypeError, match=r"Holder\.value: JSON cannot stand for .*PickleCodec"):
+        holder(annotation)(value=1)
