@@ -27,7 +27,7 @@ from functools import reduce
 from itertools import product
 from pathlib import Path, PurePath
 
-from durability.tracing import Operation
+from crashlab.tracing import Operation
 
 
 @dataclass(frozen=True)
