@@ -11,7 +11,7 @@ import pytest
 from crashlab.components import is_present, lacking, works
 from crashlab.disks import Disk, Mount, unmount
 from stores.redis_server import find_program
-from support import Workshop
+from support import ProjectEnvironment
 
 # Emitted tests start the server that is on the PATH. Where there is none at all, they are
 # skipped, and the tests that ask for every branch fail.
@@ -23,6 +23,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*components): what the test cannot do without")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of whole projects first: they take longest, and short ones fill the end."""
+    items.sort(key=lambda item: item.path.stem != "test_projects")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for component in mark.args:
@@ -31,9 +36,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """One environment with every dependency of any emitted project, for fast checks."""
-    return Workshop(tmp_path_factory.mktemp("workshop"))
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(shared: Path) -> ProjectEnvironment:
+    """One environment with every dependency of any emitted project."""
+    return ProjectEnvironment(shared / "environment")
 
 
 @pytest.fixture
