@@ -9,37 +9,13 @@ from typing import Any
 import pytest
 from checks import load_yaml
 from code_lines import count_code_lines
-from support import REPOSITORY, files_of, questions, render, run
+from support import REPOSITORY, render, run
 
 README = (REPOSITORY / "README.md").read_text()
 
 
 # Templates of pages are checked when they are rendered.
 OUR_PAGES = [path.name for path in REPOSITORY.glob("*.md")] + ["benchmarks/results.md"]
-
-
-def test_the_table_of_questions_is_that_of_the_template() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", README, re.MULTILINE)
-    asked = {
-        name: spec
-        for name, spec in questions().items()
-        if spec.get("help") and spec.get("ask", True)
-    }
-    assert [name for name, _, _ in rows] == list(asked)
-    for name, default, _ in rows:
-        spec = asked[name]
-        if "{" not in str(spec["default"]):
-            written = {"True": "yes", "False": "no"}.get(
-                str(spec["default"]), f"`{spec['default']}`"
-            )
-            assert default == written, name
-    for choice in (c for spec in asked.values() for c in _choices(spec)):
-        assert f"`{choice}`" in README, choice
-
-
-def _choices(spec: dict[str, object]) -> list[str]:
-    choices = spec.get("choices", [])
-    return list(choices.values()) if isinstance(choices, dict) else list(choices)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("page", OUR_PAGES)
@@ -161,18 +137,3 @@ def test_the_length_that_a_guide_tells_of_its_module_is_about_right(
     assert told is not None
     lines = count_code_lines((project / f"src/sample/utils/{module}.py").read_text())
     assert abs(int(told[1]) - lines) < 0.1 * lines
-
-
-def test_the_tree_in_the_readme_is_that_of_a_default_project(tmp_path: Path) -> None:
-    project = render(tmp_path / "weather-station")
-    drawn = re.search(r"```text\nweather-station/\n(.+?)```", README, re.DOTALL)
-    assert drawn is not None
-    folders: list[str] = []
-    files = set()
-    for line in drawn[1].splitlines():
-        depth = re.match(r"^[│├└─  ]*", line).end() // 4  # type: ignore[union-attr]
-        name = line.split("── ")[1]
-        folders = [*folders[: depth - 1], name]
-        if not name.endswith("/"):
-            files.add("".join(folders))
-    assert files == files_of(project).keys()
