@@ -9,7 +9,7 @@ BIN := .venv/bin
 export UV_SYSTEM_CERTS ?= true
 RUN := PYTHONPATH=tests $(BIN)/python
 
-.PHONY: help demo test check format bench pictures
+.PHONY: help demo test check format readme bench pictures
 
 help:  ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,11 +25,15 @@ check: .venv/ready  ## Check format, style, types and documentation
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(RUN) -m scripts.readme --check
 	$(RUN) -m pytest -n auto -q tests/test_repository.py
 
 format: .venv/ready  ## Format the code and fix what ruff can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+readme: .venv/ready  ## Write the questions and the tree of the README anew
+	$(RUN) -m scripts.readme
 
 bench: .venv/ready  ## Measure speed side by side, and write the tables and plots
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench

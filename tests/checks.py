@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-# Words that betray a feature which was not chosen. Tools' own ignore lists may name anything.
-BETRAYALS = {
+# Words of a feature that was not chosen. Tools' own ignore lists may name anything.
+LEAK_PATTERNS = {
     "include_api_utilities": (
         r"normalize_input|InputFormat|\bResponse\.|responses\.py|errors\.py|validation\.py"
         r"|AppError|_adapter"
@@ -29,13 +29,13 @@ BETRAYALS = {
     ),
 }
 # The same for the stores, and for what comes with any of them.
-STORE_BETRAYALS = {
+STORE_LEAK_PATTERNS = {
     "json": r"JsonFileStore|json_file|json_format|[\"'`]file:",
     "redis": r"redis|StatePersistenceService|state/sessions|state_api|websocket",
     "sqlite": r"SqliteStore|stores/sqlite|sqlite:|state\.db",
 }
 ANY_STORE = r"BackingStore|open_store|\bstores?\b.*\bkeys?\b|(?<!local)/state/|orjson"
-TYPE_BETRAYALS = {
+TYPE_LEAK_PATTERNS = {
     "cli_tool": r"typer|cli\.py|digest\.py",
     "daemon": r"systemd|SIGHUP|control\.(py|json)|commands\.py|daemon\.py|work_queue|NOTIFY_SOCKET",
     "library": r"format_size|sizes",
@@ -62,7 +62,7 @@ def find_faults(project: Path, answers: Mapping[str, Any]) -> list[str]:
         if path.suffix == ".md":
             faults += (f"{name}: {fault}" for fault in _find_dead_paths(project, path, text))
         if name not in MAY_NAME_ANYTHING:
-            faults += (f"{name}: {fault}" for fault in _find_betrayals(name, text, answers))
+            faults += (f"{name}: {fault}" for fault in _find_leaks(name, text, answers))
     return faults
 
 
@@ -130,17 +130,17 @@ def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
             yield f"names {quoted}, which does not exist"
 
 
-def _find_betrayals(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
+def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
     # Where they are not asked, these cannot be; anything else that is not asked is on.
     absent = ("include_example", "include_typed_state")
-    off = [name for name in BETRAYALS if not answers.get(name, name not in absent)]
-    patterns = [BETRAYALS[name] for name in off]
+    off = [name for name in LEAK_PATTERNS if not answers.get(name, name not in absent)]
+    patterns = [LEAK_PATTERNS[name] for name in off]
     stores = answers.get("state_stores", [])
-    patterns += [pattern for store, pattern in STORE_BETRAYALS.items() if store not in stores]
+    patterns += [pattern for store, pattern in STORE_LEAK_PATTERNS.items() if store not in stores]
     if not (stores or answers.get("include_typed_state")):
         patterns.append(ANY_STORE)
     if not name.startswith(NAMES_FRAMEWORKS):
-        patterns += [p for kind, p in TYPE_BETRAYALS.items() if answers["project_type"] != kind]
+        patterns += [p for kind, p in TYPE_LEAK_PATTERNS.items() if answers["project_type"] != kind]
     if answers["project_type"] == "modules_only":
         patterns.clear()  # nothing but the chosen modules is there
     for pattern in patterns:

@@ -2,11 +2,16 @@
 
 import contextlib
 import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from crashlab.components import is_present, lacking, works
+from crashlab.disks import Disk, Mount, unmount
 from stores.redis_server import find_program
-from support import Workshop
+from support import ProjectEnvironment
 
 # Emitted tests start the server that is on the PATH. Where there is none at all, they are
 # skipped, and the tests that ask for every branch fail.
@@ -14,7 +19,76 @@ with contextlib.suppress(FileNotFoundError):
     os.environ["PATH"] += os.pathsep + str(Path(find_program()).parent)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*components): what the test cannot do without")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of whole projects first: they take longest, and short ones fill the end."""
+    items.sort(key=lambda item: item.path.stem != "test_projects")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for component in mark.args:
+            if not is_present(component):
+                lacking(component)
+
+
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """One environment with every dependency of any emitted project, for fast checks."""
-    return Workshop(tmp_path_factory.mktemp("workshop"))
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(shared: Path) -> ProjectEnvironment:
+    """One environment with every dependency of any emitted project."""
+    return ProjectEnvironment(shared / "environment")
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """Return a folder that an ordinary user can reach: pytest's own are for the owner only."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)  # noqa: S103 - any user must enter
+        yield Path(folder)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in memory, for tests that should not wait for a disk."""
+    in_memory = Path("/dev/shm")  # noqa: S108 - only for private folders in it
+    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else tmp_path) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Return a function that mounts with these arguments, on a new folder or on one given."""
+    with contextlib.ExitStack() as stack:
+
+        def mount_with(*arguments: str | Path, at: Path | None = None) -> Path:
+            point = at or Path(tempfile.mkdtemp(dir=tmp_path))
+            subprocess.run(["mount", *arguments, point], check=True, capture_output=True)
+            stack.callback(unmount, point, lazily=True)
+            return point
+
+        yield mount_with
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path, mount: Mount) -> Disk:
+    kind: str = request.param
+    image = tmp_path / f"{kind}.img"
+    with image.open("wb") as file:
+        file.truncate(300 << 20)  # xfs takes no less; the file is sparse
+    if not works(f"mkfs.{kind}", "-q", str(image)):
+        lacking(f"mkfs.{kind}")
+    try:
+        return Disk(kind, image, mount)
+    except subprocess.CalledProcessError as error:
+        lacking(f"a loop mount of {kind}: {error.stderr.decode().strip()}")

@@ -1,11 +1,15 @@
 """Render the template from the work tree, and run commands in what comes out."""
 
+import contextlib
+import fcntl
+import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +24,25 @@ os.environ.setdefault("GIT_COMMITTER_EMAIL", "test@example.org")
 import jinja2
 import yaml
 from copier import Settings, run_copy
+from copier._jinja_ext import SandboxedEnvironment
+from copier._main import Worker
+
+# Hundreds of projects are rendered from the same templates: compile each template once, and
+# start no git for each file, which only repairs modes where git is told to ignore them.
+_compile: Any = SandboxedEnvironment.compile
+_compiled: dict[tuple[object, ...], Any] = {}
+
+
+def _compile_once(environment: SandboxedEnvironment, *arguments: Any) -> Any:
+    if arguments not in _compiled:
+        _compiled[arguments] = _compile(environment, *arguments)
+    elif isinstance(source := arguments[0], str):
+        environment.preprocess(source)  # Copier's extension counts the names of a path there
+    return _compiled[arguments]
+
+
+setattr(SandboxedEnvironment, "compile", _compile_once)  # noqa: B010 - mypy forbids an assignment
+setattr(Worker, "_sync_git_index_executable_bit", lambda *_: None)  # noqa: B010
 
 REPOSITORY = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
@@ -125,12 +148,38 @@ def files_of(project: Path, ignored: Sequence[str] = (".git",)) -> dict[str, byt
     }
 
 
+@contextlib.contextmanager
+def making(folder: Path) -> Iterator[bool]:
+    """Let one process of the run make a folder that all of them use.
+
+    Yields:
+        Whether this process must make it. The others wait until it is complete.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    complete = folder.with_name(f"{folder.name}.complete")
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not complete.exists()
+        complete.touch()
+
+
+def render_once(shared: Path, **answers: Any) -> Path:
+    """Render a project that every test of this run may read, and none may change."""
+    key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
+    project = shared / "projects" / key / "sample"
+    with making(project) as missing:
+        if missing:
+            render(project, **answers)
+    return project
+
+
 class Environment:
     """A virtual environment, made and filled by uv."""
 
     def __init__(self, folder: Path, python: str | Path = sys.executable) -> None:
         self.folder = folder
-        run(UV, "venv", "--quiet", "--python", python, folder, cwd=folder.parent)
+        if not folder.exists():
+            run(UV, "venv", "--quiet", "--python", python, folder, cwd=folder.parent)
 
     def tool(self, name: str) -> Path:
         """Return the path of a command that is installed here."""
@@ -146,25 +195,60 @@ class Environment:
         """Run a command that is installed here and return its output."""
         return run(self.tool(name), *arguments, cwd=cwd, env=env).stdout
 
+    def run_module(
+        self, name: str, *arguments: str | Path, cwd: Path, env: dict[str, str] | None = None
+    ) -> str:
+        """Run a module as a program and return its output."""
+        return self.run("python", "-m", name, *arguments, cwd=cwd, env=env)
 
-class Workshop(Environment):
-    """An environment that has whatever any emitted project may need."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "environment")
+class ProjectEnvironment(Environment):
+    """An environment that has whatever any emitted project may need, made once for a run.
+
+    Args:
+        folder: Where it is. All processes of the run use the same one.
+        python: The interpreter.
+        group: The dependency group of the emitted projects to install.
+    """
+
+    TOOLS = ("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly")
+
+    def __init__(
+        self, folder: Path, python: str | Path = sys.executable, group: str = "dev"
+    ) -> None:
+        with making(folder) as missing:
+            super().__init__(folder, python)
+            if missing:
+                self._install_all(group)
+
+    def _install_all(self, group: str) -> None:
+        stores = [*questions()["state_stores"]["choices"].values()]
         for project_type in questions()["project_type"]["choices"].values():
             if project_type != "modules_only":
-                stores = questions()["state_stores"]["choices"].values()
-                answers = {"project_type": project_type, "include_typed_state": True}
-                answers |= {"state_stores": [*stores]}
-                project = render(folder / project_type, **answers)
-                self.install("-r", "pyproject.toml", "--group", "dev", cwd=project)
-        tools = ("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly")
-        self.install(*tools, cwd=folder)
+                project = self.folder.with_name(f"{self.folder.name}-projects") / project_type
+                answers: dict[str, Any] = {"include_typed_state": True, "state_stores": stores}
+                render(project, project_type=project_type, **answers)
+                self.install("-r", "pyproject.toml", "--group", group, cwd=project)
+        self.install(*self.TOOLS, cwd=self.folder)
 
-    def adopt(self, project: Path) -> None:
-        """Install a project as it lies there, without its dependencies, which are here."""
-        self.install("--no-deps", "--no-build-isolation", "--editable", project, cwd=project)
+    def install_project(self, project: Path) -> Environment:
+        """Install a project as it lies there, in an environment of its own on top of this one."""
+        folder = project.with_name(f"{project.name}-environment")
+        layer = Environment(folder, self.tool("python"))
+        (packages,) = self.folder.glob("lib/*/site-packages")
+        (own,) = folder.glob("lib/*/site-packages")
+        # With what the files named *.pth there say, of which editable installs consist.
+        (own / "shared.pth").write_text(f"import site; site.addsitedir({str(packages)!r})\n")
+        layer.install("--no-deps", "--no-build-isolation", "--editable", project, cwd=project)
+        return layer
+
+    def install_once(self, project: Path) -> Environment:
+        """Install a project that is rendered once for a run."""
+        folder = project.with_name(f"{project.name}-installed")
+        with making(folder) as missing:
+            if missing:
+                self.install_project(project)
+        return Environment(project.with_name(f"{project.name}-environment"))
 
     def import_everything(self, project: Path, package: Path, name: str | None) -> None:
         """Import each module of a package, any warning being an error.

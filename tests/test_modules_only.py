@@ -11,7 +11,7 @@ from answers import everything
 from copier import Settings, run_update
 from support import (
     Environment,
-    Workshop,
+    ProjectEnvironment,
     commit_all,
     copy_template,
     files_of,
@@ -185,7 +185,7 @@ def test_a_published_package_takes_the_modules_and_updates_them(
     stores: list[str],
     sources: Path,
     tmp_path: Path,
-    workshop: Workshop,
+    environment: ProjectEnvironment,
 ) -> None:
     template = copy_template(tmp_path / "template")
     commit_all(template)
@@ -207,7 +207,7 @@ def test_a_published_package_takes_the_modules_and_updates_them(
     where = {"PYTHONPATH": str((project / path).parent)}
     folders = ["tests/utils", *(["tests/state"] if stores else [])]
     tests = (*folders, "tests/test_guides.py", "-p", "no:cacheprovider")
-    workshop.run("python", "-m", "pytest", *tests, cwd=project, env=where)
+    environment.run_module("pytest", *tests, cwd=project, env=where)
     commit_all(project, "Add modules")
 
     module = template / "template/src/{{package_name}}/utils/persistence.py.jinja"

@@ -1,5 +1,6 @@
 """What comes out works: its tests, types, documentation and packages, on each Python."""
 
+import json
 import os
 import shutil
 import sys
@@ -9,7 +10,17 @@ from typing import Any
 
 import pytest
 from answers import asked, everything, label, nothing
-from support import UV, Environment, Workshop, commit_all, interpreters, render, run
+from support import (
+    UV,
+    Environment,
+    ProjectEnvironment,
+    commit_all,
+    interpreters,
+    making,
+    render,
+    render_once,
+    run,
+)
 
 # What is in state/ is the same in every type; it is tried where there is more for it to do.
 NO_STATE = {"state_stores": [], "include_typed_state": False}
@@ -49,24 +60,31 @@ CHOSEN = [
     nothing("web_service"),
     nothing("daemon"),
 ]
+WHOLE = CHOSEN[:5]  # the others have nothing that these do not have
 chosen = pytest.mark.parametrize("answers", CHOSEN, ids=label)
 
 
 @pytest.fixture
-def project(answers: dict[str, Any], tmp_path: Path, workshop: Workshop) -> Path:
-    rendered = render(tmp_path / "sample", **answers)
-    workshop.adopt(rendered)
-    return rendered
+def project(answers: dict[str, Any], shared: Path) -> Path:
+    """A project as it was rendered. Several tests share it, so none of them changes it."""
+    return render_once(shared, **answers)
+
+
+@pytest.fixture
+def installed(project: Path, environment: ProjectEnvironment) -> Environment:
+    return environment.install_once(project)
 
 
 @chosen
 def test_the_tests_pass_and_reach_every_branch(
-    project: Path, workshop: Workshop, tmp_path: Path
+    project: Path, answers: dict[str, Any], installed: Environment, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    arguments = ("--cov", "--cov-fail-under=100", "-p", "no:cacheprovider", "-n", "2")
-    workshop.run("pytest", *arguments, cwd=project, env={"HOME": str(home)})
+    arguments = ["--cov", "--cov-fail-under=100", "-p", "no:cacheprovider"]
+    arguments += ["-n", "2"] if answers in WHOLE else []  # they take long enough for it to pay
+    own = {"HOME": str(home), "COVERAGE_FILE": str(tmp_path / "coverage")}
+    installed.run_module("pytest", *arguments, cwd=project, env=own)
     assert list(home.iterdir()) == [], "the emitted tests wrote to the user's home"
 
 
@@ -74,12 +92,13 @@ MODULES = ("errors", "persistence", "responses", "validation")
 
 
 @pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize("answers", [everything("library")], ids=label)
+@pytest.mark.parametrize("answers", [CHOSEN[1]], ids=label)
 def test_a_module_is_reached_whole_by_its_own_tests(
-    project: Path, module: str, workshop: Workshop
+    project: Path, module: str, installed: Environment, tmp_path: Path
 ) -> None:
     reach = (f"--cov=sample.utils.{module}", "--cov-fail-under=100", "-p", "no:cacheprovider")
-    workshop.run("pytest", *reach, f"tests/utils/test_{module}.py", cwd=project)
+    own = {"COVERAGE_FILE": str(tmp_path / "coverage")}
+    installed.run_module("pytest", *reach, f"tests/utils/test_{module}.py", cwd=project, env=own)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -94,31 +113,60 @@ def test_a_module_works_when_copied_alone(module: str, tmp_path: Path) -> None:
 
 @chosen
 def test_mypy_is_strict_and_content_on_every_platform(
-    project: Path, answers: dict[str, Any], workshop: Workshop
+    project: Path, answers: dict[str, Any], installed: Environment, shared: Path
 ) -> None:
-    whole = answers in CHOSEN[:5]  # the others have nothing that these have not
-    for platform in ("linux", "win32", "darwin") if whole else ("linux",):
-        # What is known of the dependencies is the same for every project.
-        cache = {"MYPY_CACHE_DIR": str(workshop.folder / f"mypy-{platform}")}
-        workshop.run("mypy", "--platform", platform, cwd=project, env=cache)
+    for platform in ("linux", "win32", "darwin") if answers in WHOLE else ("linux",):
+        # The types of the dependencies are the same for every project. One process at a time
+        # uses the cache of a platform.
+        cache = shared / f"mypy-{platform}"
+        with making(cache):
+            own = {"MYPY_CACHE_DIR": str(cache)}
+            installed.run_module("mypy", "--platform", platform, cwd=project, env=own)
+
+
+def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[str, Any]]:
+    """Return what pyright finds in all projects: one process reads the dependencies once."""
+    report = shared / "pyright.json"
+    with making(report) as missing:
+        if missing:
+            projects = [render_once(shared, **answers) for answers in CHOSEN]
+            settings = {
+                "include": [
+                    str(project / part) for project in projects for part in ("src", "tests")
+                ],
+                "typeCheckingMode": "strict",
+                # The methods of StatefulObject are protected by name and public by contract.
+                "reportPrivateUsage": False,
+                "executionEnvironments": [
+                    {"root": str(path), "extraPaths": [f"{path}/src"]} for path in projects
+                ],
+            }
+            (shared / "pyrightconfig.json").write_text(json.dumps(settings))
+            pyright = Path(sys.executable).with_name("pyright")
+            python = environment.tool("python")
+            command = (pyright, "--outputjson", "--pythonpath", python, "--project", shared)
+            told = json.loads(run(*command, cwd=shared, check=False).stdout)
+            assert told["summary"]["filesAnalyzed"] > 10 * len(projects), told["summary"]
+            report.write_text(json.dumps(told["generalDiagnostics"]))
+    return json.loads(report.read_text())  # type: ignore[no-any-return]
 
 
 @chosen
-def test_pyright_is_strict_and_content(project: Path, workshop: Workshop) -> None:
-    # The methods of StatefulObject are protected by name and public by contract.
-    (project / "pyrightconfig.json").write_text(
-        '{"include": ["src", "tests"], "typeCheckingMode": "strict", "reportPrivateUsage": false}'
-    )
-    pyright = Path(sys.executable).with_name("pyright")
-    run(pyright, "--pythonpath", workshop.tool("python"), cwd=project)
+def test_pyright_is_strict_and_content(
+    project: Path, environment: ProjectEnvironment, shared: Path
+) -> None:
+    report = pyright_report(environment, shared)
+    found = [each for each in report if Path(each["file"]).is_relative_to(project)]
+    assert not found, json.dumps(found, indent=2)
 
 
 @pytest.mark.parametrize("builder", ["mkdocs", "zensical"])
 @pytest.mark.parametrize("answers", [a for a in CHOSEN if a["include_docs"]], ids=label)
 def test_the_documentation_builds_without_a_warning(
-    project: Path, workshop: Workshop, builder: str
+    project: Path, environment: ProjectEnvironment, builder: str, tmp_path: Path
 ) -> None:
-    workshop.run(builder, "build", "--strict", cwd=project)
+    project = shutil.copytree(project, tmp_path / "sample")
+    environment.run(builder, "build", "--strict", cwd=project)
     home = (project / "site/index.html").read_text()
     for page in ("persist-application-state", "use-input-validation", "learn-from-the-example"):
         assert (f"how-to/{page}" in home) is (project / f"user-docs/how-to/{page}.md").exists()
@@ -130,9 +178,10 @@ def test_the_documentation_builds_without_a_warning(
 def test_the_packages_build_and_run_in_an_empty_environment(
     project: Path, answers: dict[str, Any], tmp_path: Path
 ) -> None:
-    run(UV, "build", "--quiet", "--python", sys.executable, cwd=project)
-    (wheel,) = (project / "dist").glob("*.whl")
-    (archive,) = (project / "dist").glob("*.tar.gz")
+    packages = tmp_path / "dist"
+    run(UV, "build", "--quiet", "--python", sys.executable, "--out-dir", packages, cwd=project)
+    (wheel,) = packages.glob("*.whl")
+    (archive,) = packages.glob("*.tar.gz")
     for package in (wheel, archive):
         environment = Environment(tmp_path / package.suffix.removeprefix("."))
         environment.install(package, cwd=tmp_path)
@@ -149,14 +198,14 @@ OTHERS = [path for path in interpreters() if path != Path(sys.executable)] or in
 
 
 @pytest.mark.parametrize("python", OTHERS, ids=str)
-@pytest.mark.parametrize("answers", CHOSEN[:5], ids=label)
+@pytest.mark.parametrize("answers", WHOLE, ids=label)
 def test_it_works_on_every_other_python_there_is(
-    answers: dict[str, Any], python: Path, tmp_path: Path
+    answers: dict[str, Any], python: Path, tmp_path: Path, shared: Path
 ) -> None:
     project = render(tmp_path / "sample", **answers)
-    environment = Environment(tmp_path / "environment", python)
-    environment.install("--editable", ".", "--group", "test", cwd=project)
-    environment.run("pytest", "-p", "no:cacheprovider", cwd=project)
+    environment = ProjectEnvironment(shared / f"environment-{OTHERS.index(python)}", python, "test")
+    installed = environment.install_project(project)
+    installed.run_module("pytest", "-p", "no:cacheprovider", cwd=project)
 
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -182,7 +231,7 @@ def test_the_tests_pass_as_an_ordinary_user() -> None:
         run(*NOBODY, environment.tool("pytest"), "-q", cwd=project, env={"HOME": str(project)})
 
 
-@pytest.mark.parametrize("answers", CHOSEN[:5], ids=label)
+@pytest.mark.parametrize("answers", WHOLE, ids=label)
 def test_the_oldest_dependencies_that_are_allowed_are_enough(
     answers: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from answers import PROJECT_TYPES, everything, label, nothing, pairwise
 from checks import find_faults
-from support import Workshop, files_of, render
+from support import ProjectEnvironment, files_of, render
 
 COMBINATIONS = [
     *(make(project_type) for project_type in PROJECT_TYPES for make in (everything, nothing)),
@@ -16,19 +16,19 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize("answers", COMBINATIONS, ids=label)
 def test_any_combination_of_answers_renders_cleanly(
-    answers: dict[str, Any], tmp_path: Path, workshop: Workshop
+    answers: dict[str, Any], tmp_path: Path, environment: ProjectEnvironment
 ) -> None:
     project = render(tmp_path / "sample", **answers)
     assert find_faults(project, answers) == []
     # In somebody else's project their configuration counts: the files are written for 100 columns.
     width = "--line-length=100"
-    workshop.run("ruff", "format", "--check", "--no-cache", width, cwd=project)
-    workshop.run("ruff", "check", "--no-cache", width, cwd=project)
+    environment.run("ruff", "format", "--check", "--no-cache", width, cwd=project)
+    environment.run("ruff", "check", "--no-cache", width, cwd=project)
     name = answers.get("package_name", "sample")
     package = project / (name if answers.get("layout") == "flat" else f"src/{name}")
     if package.exists():  # not where nothing was added to somebody's project
         (package / "__init__.py").touch()
-        workshop.import_everything(project, package, answers.get("project_name"))
+        environment.import_everything(project, package, answers.get("project_name"))
 
 
 def test_a_default_project_has_few_files(tmp_path: Path) -> None:

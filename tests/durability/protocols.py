@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from durability.children import Children
+from crashlab.children import Children
 
 JUNK = b'{"count": 1'
 OLD = b'{\n  "count": 1\n}\n'
@@ -12,7 +12,7 @@ OLD = b'{\n  "count": 1\n}\n'
 
 @dataclass(frozen=True)
 class Found:
-    """What a start finds: the count, the file's mode, and what is kept beside the file."""
+    """What a start finds: the count, the file's mode, and the files kept beside it."""
 
     count: int
     mode: int | None = 0o640
@@ -21,9 +21,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Protocol:
-    """An actor, the file it meets, and what may be found if it is interrupted or has returned."""
+    """A program, the file it meets, and what may be found if it is interrupted or has returned."""
 
-    actor: tuple[str, ...]
+    program: tuple[str, ...]
     new: Found
     old: tuple[Found, ...] = (Found(1),)
     before: bytes | None = OLD
@@ -31,7 +31,7 @@ class Protocol:
     link: str | None = None
     version: int = 0
 
-    def prepare(self, root: Path) -> Path:
+    def prepare(self, children: Children, root: Path) -> Path:
         """Make the folder in which the protocol begins."""
         state = root / self.state
         root.mkdir()
@@ -43,11 +43,11 @@ class Protocol:
             (root / self.link).symlink_to(self.state)
         return root
 
-    def command(self, children: Children, root: Path, plant: str = "") -> list[str]:
-        actor, *arguments = self.actor
-        return children.command(actor, root / (self.link or self.state), *arguments, plant=plant)
+    def command(self, children: Children, root: Path, fault: str = "") -> list[str]:
+        program, *arguments = self.program
+        return children.command(program, root / (self.link or self.state), *arguments, fault=fault)
 
-    def start(self, persistence: Any, root: Path) -> Found:
+    def find(self, persistence: Any, root: Path) -> Found:
         """Start the emitted code in a folder as it was left."""
         path, state = root / (self.link or self.state), root / self.state
         kind = type("State", (persistence.StatefulObject,), {"_state_version": self.version})

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-
-from durability.crash_states import File, Tree, crash_states, read_tree, write_tree
-from durability.tracing import Operation, parse
+from crashlab.crash_states import File, Tree, crash_states, read_tree, write_tree
+from crashlab.tracing import Operation, parse
 
 pytestmark = pytest.mark.needs("Linux")
 

@@ -11,39 +11,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crashlab.children import Children
+from crashlab.components import lacking
+from crashlab.disks import Mount
+from crashlab.experiments import Experiment, Experiments
+from crashlab.tracing import injecting
 
-from durability.children import Children
-from durability.conftest import Mount, lacking
 from durability.protocols import PROTOCOLS
-from durability.tracing import UMASK, calls, injecting
 
 pytestmark = pytest.mark.needs("Linux")
 
 OVER = "a save over an existing file"
 
 
-def violations(
-    name: str, error: str, children: Children, persistence: Any, tmp_path: Path, plant: str = ""
-) -> Iterator[str]:
+def violations(name: str, error: str, experiment: Experiment) -> Iterator[str]:
     """Fail each call of a protocol and yield where the answer does not fit what is there."""
-    protocol, log = PROTOCOLS[name], tmp_path / "strace"
-    root = protocol.prepare(tmp_path / "recorded")
-    for number, (call, when) in enumerate(calls(protocol.command(children, root, plant), log)):
-        root = protocol.prepare(tmp_path / str(number))
-        failing = injecting(call, when, f"error={error}", log)
-        command = [*failing, *protocol.command(children, root, plant)]
-        run = subprocess.run(command, capture_output=True, check=False, umask=UMASK, text=True)
-        assert log.read_text().count("(INJECTED)") == 1
-        answer, left = run.stdout.split(), [*root.rglob("*.tmp")]
-        found = protocol.start(persistence, root)
-        if answer[-1] == "done" or "NotDurableError" in answer:
-            fits = found == protocol.new
+    protocol = PROTOCOLS[name]
+    for failure in experiment.fail_each_call(error):
+        if failure.answer[-1] == "done" or "NotDurableError" in failure.answer:
+            fits = failure.found == protocol.new
         elif "clear" in name:
-            fits = protocol.allows(found, returned=False)
+            fits = protocol.allows(failure.found, returned=False)
         else:
-            fits = answer[-1] == str(getattr(errno, error)) and found in protocol.old
-        if left or not fits:
-            yield f"{call} number {when} failed: {answer or run.stderr}, {found}, {left}"
+            known = str(getattr(errno, error))
+            fits = failure.answer[-1] == known and failure.found in protocol.old
+        if failure.litter or not fits:
+            yield str(failure)
 
 
 @pytest.mark.needs("strace")
@@ -51,15 +44,15 @@ def violations(
     ("name", "error"), [*((name, "EIO") for name in PROTOCOLS), (OVER, "EACCES"), (OVER, "ENOSPC")]
 )
 def test_whichever_call_fails_the_answer_tells_what_is_there(
-    name: str, error: str, children: Children, persistence: Any, tmp_path: Path
+    name: str, error: str, experiment: Experiments
 ) -> None:
-    wrong = [*violations(name, error, children, persistence, tmp_path)]
+    wrong = [*violations(name, error, experiment(name))]
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.needs("strace")
-def test_a_planted_mistake_is_caught(children: Children, persistence: Any, tmp_path: Path) -> None:
-    assert [*violations(OVER, "EIO", children, persistence, tmp_path, "written_in_place")]
+def test_a_planted_mistake_is_caught(experiment: Experiments) -> None:
+    assert [*violations(OVER, "EIO", experiment(OVER, "written_in_place"))]
 
 
 def saved(persistence: Any, path: Path) -> Any:
@@ -82,12 +75,12 @@ def refused(error: int, path: Path) -> Iterator[None]:
 
 
 def answers(
-    children: Children, actor: str, path: Path, fault: str, log: Path, *arguments: object
+    children: Children, program: str, path: Path, fault: str, log: Path, *arguments: object
 ) -> list[str]:
-    """Return what an actor said whose call, named first in the fault, has failed."""
+    """Return what a program said whose call, named first in the fault, has failed."""
     call, when, error = fault.split(":")
     tracer = injecting(call, int(when), f"error={error}", log)
-    return children.run(actor, path, *arguments, tracer=tracer).split()
+    return children.run(program, path, *arguments, tracer=tracer).split()
 
 
 @pytest.mark.needs("strace")

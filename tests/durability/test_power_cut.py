@@ -3,18 +3,13 @@
 A file system in an image is shut down at once, without writing its log, and mounted again.
 """
 
-import contextlib
-import os
-import random
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from durability.children import Children
-from durability.conftest import Disk
+from crashlab.children import Children
+from crashlab.disks import Disk
 
 pytestmark = pytest.mark.needs("Linux", "root", "mount")
 
@@ -55,35 +50,21 @@ def test_a_cut_between_saves_leaves_the_last_one_or_the_one_under_way(
     path = disk.folder / "state.json"
     for _ in range(ROUNDS):
         writer = children.start("save_for_ever", path, stderr=subprocess.DEVNULL)
-        assert writer.stdout
-        said = os.read(writer.stdout.fileno(), 100)
-        time.sleep(random.uniform(0, 0.05))  # noqa: S311 - a delay, no secret
-        os.set_blocking(writer.stdout.fileno(), False)
-        with contextlib.suppress(BlockingIOError):
-            said += os.read(writer.stdout.fileno(), 1 << 16)
-        os.set_blocking(writer.stdout.fileno(), True)
-        disk.cut()
-        # Unlike a real one, this cut does not stop the writer, and xfs may let an fsync that
-        # comes after it succeed: only what was said before counts as acknowledged.
-        said_later, _ = writer.communicate(timeout=60)
-        assert writer.returncode == 1  # by the OSError of the save that was cut
-        saved = int(said.split()[-1])
-        last = max(saved, *map(int, said_later.split()), 0)
-        disk.restart()
+        saved, last = disk.cut_and_restart_under(writer)
         assert saved <= (count_in(persistence, path) or 0) <= last + 1
         assert not [*path.parent.glob(".*.tmp")]
 
 
-@pytest.mark.parametrize("plant", ["no_fsync_of_the_folder", "no_fsync"])
+@pytest.mark.parametrize("fault", ["no_fsync_of_the_folder", "no_fsync"])
 def test_without_fsync_a_save_that_has_returned_is_lost(
-    plant: str, disk: Disk, children: Children, persistence: Any
+    fault: str, disk: Disk, children: Children, persistence: Any
 ) -> None:
     path = disk.folder / "state.json"
 
     def lost(count: int) -> bool:
         children.run("save_and_cut", path, count, disk.folder)
         disk.restart()
-        children.run("save_and_cut", path, count + 1, disk.folder, plant=plant)
+        children.run("save_and_cut", path, count + 1, disk.folder, fault=fault)
         disk.restart()
         return count_in(persistence, path) == count
 
@@ -93,7 +74,7 @@ def test_without_fsync_a_save_that_has_returned_is_lost(
 def test_without_fsync_of_the_file_a_first_save_is_empty(disk: Disk, children: Children) -> None:
     def empty(number: int) -> bool:
         path = disk.folder / f"{number}.json"
-        children.run("save_and_cut", path, 1, disk.folder, plant="no_fsync_of_the_file")
+        children.run("save_and_cut", path, 1, disk.folder, fault="no_fsync_of_the_file")
         disk.restart()
         return path.exists() and not path.read_bytes().strip(b"\0")
 

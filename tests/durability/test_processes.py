@@ -8,9 +8,8 @@ from subprocess import DEVNULL
 from typing import Any
 
 import pytest
-
-from durability.children import Children
-from durability.tracing import injecting, wait_for
+from crashlab.children import Children
+from crashlab.tracing import injecting, wait_for
 
 pytestmark = pytest.mark.needs("Linux")
 
@@ -140,8 +139,8 @@ def test_of_two_starts_that_sweep_the_slow_one_makes_no_file(
 
 
 def test_starting_beside_one_who_clears_is_no_error(children: Children, memory: Path) -> None:
-    actors = ["clear_many", "start_many", "start_many"]
-    running = [children.start(actor, memory / "state.json", 3) for actor in actors]
+    programs = ["clear_many", "start_many", "start_many"]
+    running = [children.start(program, memory / "state.json", 3) for program in programs]
     assert [each.wait(timeout=60) for each in running] == [0] * len(running)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Workshop, render
+from support import ProjectEnvironment, render_once
 
 KILLS = 40
 
@@ -125,15 +125,12 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, workshop: Workshop) -> Daemon:
-    project = render(
-        tmp_path / "sample", project_type="daemon", project_name="sample", package_name="sample"
-    )
-    workshop.adopt(project)
+def daemon(tmp_path: Path, environment: ProjectEnvironment, shared: Path) -> Daemon:
+    installed = environment.install_once(render_once(shared, project_type="daemon"))
     folder = tmp_path / "state"
     folder.mkdir()
-    environment = {**os.environ, "SAMPLE_STATE_FOLDER": str(folder)}
-    return Daemon(workshop.tool("python"), folder, environment)
+    variables = {**os.environ, "SAMPLE_STATE_FOLDER": str(folder)}
+    return Daemon(installed.tool("python"), folder, variables)
 
 
 @contextmanager

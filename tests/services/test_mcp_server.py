@@ -20,7 +20,7 @@ from answers import everything
 from fastmcp.exceptions import ToolError
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.types import CallToolResult
-from support import UV, Workshop, render, run
+from support import UV, Environment, render, run
 
 SEARCH = {"url": "https://search.example.org"}
 COMMAND = {"command": "lint", "args": ["--stdio"], "env": {"LEVEL": "3"}}
@@ -30,12 +30,18 @@ INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 
 
 @pytest.fixture(scope="module")
-def project(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rendered = tmp_path_factory.mktemp("mcp") / "registrar"
-    render(rendered, **everything("mcp_server", project_name="registrar", package_name="registrar"))
-    # With what it depends on: that is what its user does.
-    workshop.install("--no-build-isolation", "--editable", rendered, cwd=rendered)
-    return rendered
+    names = {"project_name": "registrar", "package_name": "registrar"}
+    return render(rendered, **everything("mcp_server", **names))
+
+
+@pytest.fixture(scope="module")
+def installed(project: Path) -> Environment:
+    """An environment of its own, with its dependencies: that is what its user makes."""
+    environment = Environment(project.with_name("environment"))
+    environment.install("--editable", project, cwd=project)
+    return environment
 
 
 @pytest.fixture
@@ -44,8 +50,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def program(project: Path, workshop: Workshop, file: Path) -> list[str]:
-    return [str(workshop.tool("registrar")), "--state-file", str(file)]
+def program(installed: Environment, file: Path) -> list[str]:
+    return [str(installed.tool("registrar")), "--state-file", str(file)]
 
 
 @pytest.fixture

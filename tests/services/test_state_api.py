@@ -15,7 +15,7 @@ import pytest
 from answers import everything
 from openapi_spec_validator import validate
 from stores.redis_server import RedisServer, running
-from support import Workshop, render, run
+from support import ProjectEnvironment, render_once, run
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -61,20 +61,16 @@ VARIANTS = {
 Install = Callable[[str], list[str]]
 
 
-@pytest.fixture(scope="module")
-def install(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Install:
-    """Return what installs a variant, in the place of the one before, and how it is started."""
-    installed: list[str] = []
+@pytest.fixture
+def install(environment: ProjectEnvironment, shared: Path, tmp_path: Path) -> Install:
+    """Return what installs a variant, and how it is started."""
 
     def install(variant: str) -> list[str]:
-        folder = tmp_path_factory.mktemp(variant)
-        if installed != [variant]:
-            workshop.adopt(render(folder / "sample", **VARIANTS[variant]))
-            installed[:] = [variant]
-        program = folder / "program.py"
+        installed = environment.install_once(render_once(shared, **VARIANTS[variant]))
+        program = tmp_path / "program.py"
         program.write_text(PROGRAM)
-        command = [str(workshop.tool("python")), str(program)]
-        state_file = ["--state-file", str(folder / "registry.json")]
+        command = [str(installed.tool("python")), str(program)]
+        state_file = ["--state-file", str(tmp_path / "registry.json")]
         return [*command, *state_file] if variant == "example" else command
 
     return install

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from answers import everything, nothing
 from openapi_spec_validator import validate
-from support import Workshop, render, run
+from support import ProjectEnvironment, render_once, run
 
 SEARCH = {"url": "https://search.example.org"}
 JSON = {"Content-Type": "application/json"}
@@ -29,17 +29,13 @@ VARIANTS = {
 Install = Callable[[str], list[str]]
 
 
-@pytest.fixture(scope="module")
-def install(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Install:
-    """Return what installs a variant, in the place of the one before, and its command."""
-    installed: list[str] = []
+@pytest.fixture
+def install(environment: ProjectEnvironment, shared: Path) -> Install:
+    """Return what installs a variant, and its command."""
 
     def install(variant: str) -> list[str]:
-        if installed != [variant]:
-            folder = tmp_path_factory.mktemp(variant) / "sample"
-            workshop.adopt(render(folder, **VARIANTS[variant]))
-            installed[:] = [variant]
-        return [str(workshop.tool("sample"))]
+        installed = environment.install_once(render_once(shared, **VARIANTS[variant]))
+        return [str(installed.tool("sample"))]
 
     return install
 

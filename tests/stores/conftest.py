@@ -13,28 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durability.children import Children
-from durability.conftest import (
-    disk,
-    memory,
-    mount,
-    public_folder,
-    pytest_configure,
-    pytest_runtest_setup,
-)
+from crashlab.children import Children
+from crashlab.experiments import Experiment, Experiments
 from support import render
 
+from stores.protocols import PROTOCOLS
 from stores.redis_server import RedisServer, running
-
-# What the proofs of durability have already.
-__all__ = [
-    "disk",
-    "memory",
-    "mount",
-    "public_folder",
-    "pytest_configure",
-    "pytest_runtest_setup",
-]
 
 STORES = ["memory", "file", "sqlite", "redis"]
 SHARED = STORES[1:]
@@ -62,15 +46,22 @@ def state(source: Path) -> Any:
 
 @pytest.fixture
 def children(source: Path, state: Any) -> Iterator[Children]:
-    """Return what starts the actors; `state` has compiled what the package imports."""
+    """Return what starts child programs; `state` has compiled what the package imports."""
     spec = importlib.util.find_spec("redis")
     assert spec
     assert spec.origin
     libraries = Path(spec.origin).parents[1]
-    actors = Path(__file__).with_name("actors.py")
-    family = Children(f"{source}{os.pathsep}{libraries}", actors)
+    family = Children(f"stores:kept:{source}{os.pathsep}{libraries}")
     yield family
     family.end()
+
+
+@pytest.fixture
+def experiment(children: Children, state: Any, memory: Path, tmp_path: Path) -> Experiments:
+    def make(name: str, fault: str = "") -> Experiment:
+        return Experiment(PROTOCOLS[name], children, state, memory, tmp_path / "strace", fault)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -5,25 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from durability.children import Children
+from crashlab.children import Children
 
 LARGE = "x" * 20_000
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A kind of store, what an actor does to it, and what it holds before and after.
+    """A kind of store, what a program does to it, and what it holds before and after.
 
     Attributes:
         kind: Of which kind the store is.
-        actor: The actor and its arguments, besides the URL.
+        program: The program and its arguments, besides the URL.
         old: The value before.
         new: The value after.
-        before: The actors that have brought it there.
+        before: The programs that have brought it there.
     """
 
     kind: str
-    actor: tuple[str, ...]
+    program: tuple[str, ...]
     old: Any
     new: Any
     before: tuple[tuple[str, ...], ...] = (("save", "0"), ("save", "1"))
@@ -31,16 +31,16 @@ class Protocol:
     def prepare(self, children: Children, root: Path) -> Path:
         """Make the folder in which the protocol begins."""
         root.mkdir()
-        for actor, *arguments in self.before:
-            children.run(actor, self.url(root), *arguments)
+        for program, *arguments in self.before:
+            children.run(program, self.url(root), *arguments)
         return root
 
     def url(self, root: Path) -> str:
         return f"{self.kind}:{root / 'state'}"
 
-    def command(self, children: Children, root: Path, plant: str = "") -> list[str]:
-        actor, *arguments = self.actor
-        return children.command(actor, self.url(root), *arguments, plant=plant)
+    def command(self, children: Children, root: Path, fault: str = "") -> list[str]:
+        program, *arguments = self.program
+        return children.command(program, self.url(root), *arguments, fault=fault)
 
     def find(self, state: Any, root: Path) -> Any:
         """Open the store as it was left, and return what it holds; it must serve again."""

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durability.children import Children
-from durability.crash_states import File, Tree, crash_states, read_tree, write_tree
-from durability.tracing import encode, marked, parse, trace
+from crashlab.crash_states import File, Tree, write_tree
+from crashlab.experiments import Experiment, Experiments
 
 from stores.protocols import PROTOCOLS
 
@@ -23,30 +22,16 @@ INDEX = "state-shm"
 MOST = 100
 
 
-def record(name: str, children: Children, memory: Path, log: Path, plant: str) -> Iterator[Any]:
-    """Run a protocol and yield each state that it may crash into."""
+def violations(name: str, experiment: Experiment) -> Iterator[str]:
+    """Yield the states that a protocol may crash into and must not."""
     protocol = PROTOCOLS[name]
-    root = protocol.prepare(children, memory / "recorded")
-    before = {path: node for path, node in read_tree(root).items() if path != INDEX}
-    lines = trace(protocol.command(children, root, plant), log)
-    index = encode(b"/" + INDEX.encode())
-    operations = parse((line for line in lines[marked(lines)] if index not in line), root)
-    assert operations
-    yield from crash_states(before, operations, MOST)
-
-
-def violations(
-    name: str, children: Children, state: Any, memory: Path, log: Path, plant: str = ""
-) -> Iterator[str]:
-    """Yield what is wrong with the states that a protocol may crash into."""
-    protocol = PROTOCOLS[name]
-    for number, (returned, tree) in enumerate(record(name, children, memory, log, plant)):
-        root = memory / str(number)
+    for number, (returned, tree) in enumerate(experiment.crash_states(INDEX, MOST)):
+        root = experiment.folder / str(number)
         write_tree(tree, root)
         if protocol.kind == "sqlite" and number % 2:
             (root / INDEX).write_bytes(b"\xa5" * 32_768)
         try:
-            found = protocol.find(state, root)
+            found = protocol.find(experiment.emitted, root)
         except (OSError, ValueError, AssertionError) as error:
             found = error
         if not protocol.allows(found, returned=returned):
@@ -56,14 +41,9 @@ def violations(
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_crash_state_is_the_old_state_or_the_new_one(
-    name: str,
-    children: Children,
-    state: Any,
-    memory: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    name: str, experiment: Experiments, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wrong = [*violations(name, children, state, memory, tmp_path / "strace")]
+    wrong = [*violations(name, experiment(name))]
     assert not wrong, "\n".join(wrong)
     assert not caplog.messages
 
@@ -80,14 +60,13 @@ def torn(file: File) -> Iterator[File]:
 @pytest.mark.parametrize("name", ["file: a later save", "file: a delete"])
 def test_in_every_crash_state_the_generation_before_stands_in_for_a_torn_file(
     name: str,
-    children: Children,
+    experiment: Experiments,
     state: Any,
     memory: Path,
-    tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def torn_states() -> Iterator[Tree]:
-        for _, tree in record(name, children, memory, tmp_path / "strace", ""):
+        for _, tree in experiment(name).crash_states(INDEX, MOST):
             newest = tree["state"]
             assert isinstance(newest, File)
             for file in torn(newest):
@@ -104,7 +83,7 @@ def test_in_every_crash_state_the_generation_before_stands_in_for_a_torn_file(
 
 
 @pytest.mark.parametrize(
-    ("plant", "name"),
+    ("fault", "name"),
     [
         ("no_fsync", "file: the first save"),
         ("no_fsync", "file: a later save"),
@@ -114,7 +93,5 @@ def test_in_every_crash_state_the_generation_before_stands_in_for_a_torn_file(
         ("flushed_at_checkpoints_only", "sqlite: a delete"),
     ],
 )
-def test_a_planted_mistake_is_caught(
-    plant: str, name: str, children: Children, state: Any, memory: Path, tmp_path: Path
-) -> None:
-    assert next(violations(name, children, state, memory, tmp_path / "strace", plant), None)
+def test_a_planted_mistake_is_caught(fault: str, name: str, experiment: Experiments) -> None:
+    assert next(violations(name, experiment(name, fault)), None)

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durability.children import Children
-from durability.conftest import Mount
-from durability.tracing import UMASK, calls, injecting
+from crashlab.children import Children
+from crashlab.disks import Mount
+from crashlab.experiments import Experiment, Experiments
 
 from stores.conftest import FILES, SHARED, UrlOf, wait_for
 from stores.protocols import PROTOCOLS
@@ -37,32 +36,23 @@ def opened(state: Any, kind: str, folder: Path) -> Iterator[Any]:
         yield store
 
 
-def violations(name: str, children: Children, state: Any, memory: Path, log: Path) -> Iterator[str]:
+def violations(name: str, experiment: Experiment) -> Iterator[str]:
     """Fail each call of a protocol and yield where the answer does not fit what is there."""
     protocol = PROTOCOLS[name]
-    start = protocol.prepare(children, memory / "start")
-    root = shutil.copytree(start, memory / "recorded")
-    for number, (call, when) in enumerate(calls(protocol.command(children, root), log)):
-        root = shutil.copytree(start, memory / str(number))
-        failing = injecting(call, when, "error=EIO", log, alone=True)
-        command = [*failing, *protocol.command(children, root)]
-        run = subprocess.run(command, capture_output=True, check=False, umask=UMASK, text=True)
-        assert log.read_text().count("(INJECTED)") == 1
-        answer, left = run.stdout.strip(), [*root.glob(".*.tmp")]
-        found = protocol.find(state, root)
+    for failure in experiment.fail_each_call("EIO"):
+        [answer] = failure.answer or [failure.complaint]
         errors = {"StoreUnavailableError"}
         if protocol.kind == "file":
-            fits = found == (
-                protocol.new if answer in ("done", "NotDurableError") else protocol.old
-            )
+            returned = answer in ("done", "NotDurableError")
+            fits = failure.found == (protocol.new if returned else protocol.old)
             errors |= {"NotDurableError"}
         else:
             # A commit whose flush has failed may be found all the same.
-            fits = protocol.allows(found, returned=answer == "done")
+            fits = protocol.allows(failure.found, returned=answer == "done")
             # SQLite takes a page that cannot be read for a damaged one.
-            errors |= {"CorruptStateError"} if call == "pread64" else set()
-        if left or not fits or answer not in {"done", *errors}:
-            yield f"{call} number {when} failed: {answer or run.stderr}, {found}, {left}"
+            errors |= {"CorruptStateError"} if failure.call.startswith("pread64") else set()
+        if failure.litter or not fits or answer not in {"done", *errors}:
+            yield str(failure)
 
 
 @pytest.mark.needs("strace")
@@ -70,9 +60,9 @@ def violations(name: str, children: Children, state: Any, memory: Path, log: Pat
     "name", ["file: the first save", "file: an update", "file: a delete", "sqlite: an update"]
 )
 def test_whichever_call_fails_the_answer_tells_what_is_there(
-    name: str, children: Children, state: Any, memory: Path, tmp_path: Path
+    name: str, experiment: Experiments
 ) -> None:
-    wrong = [*violations(name, children, state, memory, tmp_path / "strace")]
+    wrong = [*violations(name, experiment(name))]
     assert not wrong, "\n".join(wrong)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from durability.children import Children
+from crashlab.children import Children
 
 from stores.conftest import SHARED, UrlOf
 
@@ -11,10 +11,10 @@ PROCESSES = 8
 TIMES = 500
 
 
-def count(children: Children, url: str, times: int, gate: Path, plant: str = "") -> int:
+def count(children: Children, url: str, times: int, gate: Path, fault: str = "") -> int:
     """Let all begin at the same time, and return what is counted in the end."""
     arguments = "update_many", url, times, gate
-    running = [children.start(*arguments, plant=plant) for _ in range(PROCESSES)]
+    running = [children.start(*arguments, fault=fault) for _ in range(PROCESSES)]
     for each in running:
         assert each.stdout
         assert each.stdout.readline() == "ready\n"

@@ -1,19 +1,14 @@
 """A process killed in the middle of a change leaves the old state or the new one, and no lock."""
 
 import json
-import shutil
-import signal
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from durability.children import Children
-from durability.tracing import UMASK, calls, injecting
+from crashlab.children import Children
+from crashlab.experiments import Experiments
 
 from stores.conftest import FILES, SHARED, UrlOf
-from stores.protocols import PROTOCOLS
 
 KILLS = 100
 FORKS = 300
@@ -44,38 +39,12 @@ def test_kills_at_random_leave_what_was_counted_or_under_way(
     assert rounds[-1]["last"] > 2 * KILLS
 
 
-def violations(
-    name: str, children: Children, state: Any, memory: Path, log: Path, plant: str = ""
-) -> Iterator[str]:
-    """Kill a protocol at each of its calls and yield what is wrong with what is left."""
-    protocol = PROTOCOLS[name]
-    start = protocol.prepare(children, memory / "start")
-    root = shutil.copytree(start, memory / "recorded")
-    for number, (call, when) in enumerate(calls(protocol.command(children, root, plant), log)):
-        if call in CHANGE_NOTHING:
-            continue
-        root = shutil.copytree(start, memory / str(number))
-        killing = injecting(call, when, "signal=KILL", log, alone=True)
-        command = [*killing, *protocol.command(children, root, plant)]
-        killed = subprocess.run(command, capture_output=True, check=False, umask=UMASK)
-        assert killed.returncode == -signal.SIGKILL
-        assert log.read_text().count(" getppid(") == 1, "killed outside of the protocol"
-        found = protocol.find(state, root)
-        if not protocol.allows(found, returned=False):
-            yield f"{found} after a kill at {call}"
-
-
 @pytest.mark.needs("Linux", "strace")
 @pytest.mark.parametrize("name", ["file: an update", "sqlite: an update"])
 def test_a_kill_at_each_call_leaves_the_old_state_or_the_new_one(
-    name: str,
-    children: Children,
-    state: Any,
-    memory: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    name: str, experiment: Experiments, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wrong = [*violations(name, children, state, memory, tmp_path / "strace")]
+    wrong = [*experiment(name).kill_at_each_call(ignored=CHANGE_NOTHING)]
     assert not wrong, "\n".join(wrong)
     assert not caplog.messages
 

@@ -3,16 +3,13 @@
 A file system in an image is shut down at once, without writing its log, and mounted again.
 """
 
-import contextlib
 import os
-import random
 import subprocess
-import time
 from typing import Any
 
 import pytest
-from durability.children import Children
-from durability.conftest import Disk
+from crashlab.children import Children
+from crashlab.disks import Disk
 
 from stores.conftest import FILES
 from stores.redis_server import running
@@ -49,21 +46,7 @@ def test_a_cut_between_updates_leaves_the_last_one_or_the_one_under_way(
     url = f"{kind}:{disk.folder / 'state'}"
     for _ in range(ROUNDS):
         updater = children.start("update_for_ever", url, stderr=subprocess.DEVNULL)
-        assert updater.stdout
-        said = os.read(updater.stdout.fileno(), 100)
-        time.sleep(random.uniform(0, 0.05))  # noqa: S311 - a delay, no secret
-        os.set_blocking(updater.stdout.fileno(), False)
-        with contextlib.suppress(BlockingIOError):
-            said += os.read(updater.stdout.fileno(), 1 << 16)
-        os.set_blocking(updater.stdout.fileno(), True)
-        disk.cut()
-        # Unlike a real one, this cut does not stop the updater, and xfs may let an fsync that
-        # comes after it succeed: only what was said before counts as acknowledged.
-        said_later, _ = updater.communicate(timeout=60)
-        assert updater.returncode == 1  # by the error of the update that was cut
-        saved = int(said.split()[-1])
-        last = max(saved, *map(int, said_later.split()), 0)
-        disk.restart()
+        saved, last = disk.cut_and_restart_under(updater)
         assert saved <= value_in(state, url) <= last + 1
     assert not caplog.messages
 
@@ -77,7 +60,7 @@ def test_without_fsync_a_save_that_has_returned_is_lost(
     def lost(value: int) -> bool:
         children.run("save_and_cut", url, value, disk.folder)
         disk.restart()
-        children.run("save_and_cut", url, value + 1, disk.folder, plant="no_fsync")
+        children.run("save_and_cut", url, value + 1, disk.folder, fault="no_fsync")
         disk.restart()
         return bool(value_in(state, url) == value)
 

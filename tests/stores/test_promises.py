@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durability.children import Children
-from durability.conftest import Disk
+from crashlab.children import Children
+from crashlab.disks import Disk
 
 from stores.conftest import FILES, STORES, Told, UrlOf, wait_for
 from stores.proxy import Proxy

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durability.children import Children
+from crashlab.children import Children
 
 from stores.conftest import Told, wait_for
 from stores.proxy import Proxy

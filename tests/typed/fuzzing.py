@@ -25,7 +25,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from typed.comparing import same_each_time
-from typed.shapes import JSON, Level, Limit, Right, Side
+from typed.type_strategies import JSON, Level, Limit, Right, Side
 
 state: Any = importlib.import_module("shaped.state")
 persistence: Any = importlib.import_module("shaped.utils.persistence")

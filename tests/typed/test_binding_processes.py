@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durability.children import Children
-from durability.conftest import memory
+from crashlab.children import Children
 from stores.conftest import FILES, SHARED, UrlOf, server, url_of, wait_for
 from stores.redis_server import RedisServer, running
 from support import render
 
-__all__ = ["memory", "server", "url_of"]
+__all__ = ["server", "url_of"]
 
 KEY = "shared"
 TIMES = 20
@@ -60,12 +59,12 @@ class Processes(Children):
     """The processes of one test, which do not outlive it."""
 
     def __init__(self, paths: str) -> None:
-        super().__init__(paths, Path(__file__).with_name("actors.py"))
+        super().__init__(f"bindings:bound:{paths}")
         self._serving: list[Process] = []
 
-    def bind(self, url: str, *kinds: str, delay: float = 60.0, plant: str = "") -> list[Process]:
+    def bind(self, url: str, *kinds: str, delay: float = 60.0, fault: str = "") -> list[Process]:
         """Start some that bind a class each, and that save so many seconds after a change."""
-        started = [Process(self.command("serve", url, kind, delay, plant=plant)) for kind in kinds]
+        started = [Process(self.command("serve", url, kind, delay, fault=fault)) for kind in kinds]
         self._serving += started
         assert {process.answer() for process in started} == {"open"}
         return started
@@ -130,7 +129,7 @@ def test_the_counter_notices_a_save_that_compares_nothing(
     processes: Processes, state: Any, url_of: UrlOf
 ) -> None:
     url = url_of("sqlite")
-    several = processes.bind(url, *["Board"] * 3, plant="nothing_is_compared")
+    several = processes.bind(url, *["Board"] * 3, fault="nothing_is_compared")
     for process in several:
         process.tell("add", TIMES, "count")
     for process in several:

@@ -10,7 +10,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from typed.comparing import same, same_each_time
-from typed.worlds import (
+from typed.container_model import (
     FIELDS,
     LEAF,
     LEAF_FIELDS,

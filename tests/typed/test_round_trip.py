@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from typed.comparing import parts_of, same, same_each_time, share_something
-from typed.shapes import HASHABLE, OTHERS, PICKLED, Level, Shapes, Side
+from typed.type_strategies import HASHABLE, OTHERS, PICKLED, Level, Shapes, Side
 
 PLAIN = (list, tuple, dict, set, frozenset)
 

@@ -27,7 +27,7 @@ from functools import reduce
 from itertools import product
 from pathlib import Path, PurePath
 
-from durability.tracing import Operation
+from crashlab.tracing import Operation
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,21 @@ class _Disk:
 
     def do(self, operation: Operation) -> None:
         match operation:
+            case ("write" | "truncate" | "chmod" as kind, path, *values):
+                self._changes[self._node(path)].append((kind, *values))
+            case ("fsync", path) if self._nodes[self._node(path)] is None:
+                self._pinned[path] = sum(folder == path for folder, _ in self._entries)
+            case ("fsync", path):
+                self._pinned[self._node(path)] = len(self._changes[self._node(path)])
+            case ("create", path, _) if self._names.get(path) is not None:
+                pass  # it is opened
+            case _:
+                self._change_folder(operation)
+
+    def _change_folder(self, operation: Operation) -> None:
+        match operation:
             case ("create", path, mode):
-                if self._names.get(path) is None:
-                    self._enter(path, {path: self._new(File(mode=mode))})
+                self._enter(path, {path: self._new(File(mode=mode))})
             case ("mkdir", path):
                 self._enter(path, {path: self._new(None)})
             case ("symlink", path, target):
@@ -91,12 +103,6 @@ class _Disk:
                 self._enter(target, {source: None, target: self._node(source)})
             case ("unlink" | "rmdir", path):
                 self._enter(path, {path: None})
-            case ("write" | "truncate" | "chmod" as kind, path, *values):
-                self._changes[self._node(path)].append((kind, *values))
-            case ("fsync", path) if self._nodes[self._node(path)] is None:
-                self._pinned[path] = sum(folder == path for folder, _ in self._entries)
-            case ("fsync", path):
-                self._pinned[self._node(path)] = len(self._changes[self._node(path)])
             case _:
                 raise ValueError(f"not modelled: {operation}")
 

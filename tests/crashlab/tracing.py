@@ -80,11 +80,7 @@ def parse(lines: Iterable[str], root: Path) -> list[Operation]:
         match call.removesuffix("64"):
             case "open" | "openat" | "creat":
                 positions[str(result)] = 0
-                if "O_CREAT" in line or call == "creat":
-                    mode = int(arguments[-1], 8) & ~UMASK
-                    operations.append(("create", *_paths(arguments, root), mode))
-                if "O_TRUNC" in line or call == "creat":
-                    operations.append(("truncate", *_paths(arguments, root), 0))
+                operations += _opened(call, line, arguments, root)
             case "write" | "pwrite":
                 file, data = arguments[0].partition("<")[0], _decode(arguments[1])[:result]
                 offset = int(arguments[3]) if call == "pwrite64" else positions[file]
@@ -92,24 +88,48 @@ def parse(lines: Iterable[str], root: Path) -> list[Operation]:
                 positions[file] = offset + result
             case "lseek":
                 positions[arguments[0].partition("<")[0]] = result
-            case "truncate" | "ftruncate":
-                operations.append(("truncate", *_paths(arguments, root), int(arguments[-1])))
-            case "chmod" | "fchmod" | "fchmodat":
-                operations.append(("chmod", *_paths(arguments, root), int(arguments[-1], 8)))
             case "symlink" | "symlinkat":
                 target = os.fsdecode(_decode(arguments[0]))
                 operations.append(("symlink", *_paths(arguments[1:], root), target))
-            case "fsync" | "fdatasync":
-                operations.append(("fsync", *_paths(arguments, root)))
-            case "mkdir" | "mkdirat" | "link" | "linkat" | "unlink" | "unlinkat" | "rmdir":
-                operations.append((call.removesuffix("at"), *_paths(arguments, root)))
-            case "rename" | "renameat" | "renameat2":
-                operations.append(("rename", *_paths(arguments, root)))
+            case name if name in _OF_PATHS:
+                operations.append((_OF_PATHS[name], *_paths(arguments, root)))
+            case name if name in _WITH_NUMBER:
+                kind, base = _WITH_NUMBER[name]
+                operations.append((kind, *_paths(arguments, root), int(arguments[-1], base)))
             case name if not _HARMLESS.fullmatch(name):
                 raise ValueError(f"not modelled: {line[:200]}")
     return operations
 
 
+def _opened(call: str, line: str, arguments: list[str], root: Path) -> Iterator[Operation]:
+    if "O_CREAT" in line or call == "creat":
+        yield ("create", *_paths(arguments, root), int(arguments[-1], 8) & ~UMASK)
+    if "O_TRUNC" in line or call == "creat":
+        yield ("truncate", *_paths(arguments, root), 0)
+
+
+# Calls by the operation that they are: of paths alone, and with a number in some base.
+_OF_PATHS = {
+    "fdatasync": "fsync",
+    "fsync": "fsync",
+    "link": "link",
+    "linkat": "link",
+    "mkdir": "mkdir",
+    "mkdirat": "mkdir",
+    "rename": "rename",
+    "renameat": "rename",
+    "renameat2": "rename",
+    "rmdir": "rmdir",
+    "unlink": "unlink",
+    "unlinkat": "unlink",
+}
+_WITH_NUMBER = {
+    "chmod": ("chmod", 8),
+    "fchmod": ("chmod", 8),
+    "fchmodat": ("chmod", 8),
+    "ftruncate": ("truncate", 10),
+    "truncate": ("truncate", 10),
+}
 _HARMLESS = re.compile(
     r"\w*(access|chown|readlink|stat|utime|xattr)\w*"
     r"|chdir|close|fcntl|flock|getcwd|getdents|ioctl|pread|read"
