@@ -1,17 +1,16 @@
-# Both main commands set up what they need in .venv, from a machine with Python 3.11 or newer,
-# git and make.
+# Every command first sets up .venv. The machine needs only Python 3.11 or newer, git and make.
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
-# Trust what the machine trusts, as pip does.
+# Trust the certificates of the machine, as pip does.
 export UV_SYSTEM_CERTS ?= true
 RUN := PYTHONPATH=tests $(BIN)/python
 
 .PHONY: help demo test check format readme bench pictures
 
-help:  ## Show what there is
+help:  ## List all commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## Scaffold a project, install it, run it, kill it, and see its state survive
@@ -28,7 +27,7 @@ check: .venv/ready  ## Check format, style, types and documentation
 	$(RUN) -m scripts.readme --check
 	$(RUN) -m pytest -n auto -q tests/test_repository.py
 
-format: .venv/ready  ## Format the code and fix what ruff can
+format: .venv/ready  ## Format the code and apply fixes of ruff
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
@@ -39,7 +38,7 @@ bench: .venv/ready  ## Measure speed side by side, and write the tables and plot
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
 	$(RUN) -m benchmarks
 
-pictures: .venv/ready  ## Make the pictures of the README anew
+pictures: .venv/ready  ## Redraw the pictures of the README
 	$(RUN) -m scripts.pictures
 
 .venv/ready: pyproject.toml

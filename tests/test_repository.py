@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import everything
 from checks import load_yaml
 from code_lines import count_code_lines
 from support import REPOSITORY, render, run
@@ -16,6 +17,13 @@ README = (REPOSITORY / "README.md").read_text()
 
 # Templates of pages are checked when they are rendered.
 OUR_PAGES = [path.name for path in REPOSITORY.glob("*.md")] + ["benchmarks/results.md"]
+
+
+def test_the_table_of_classes_is_that_of_the_first_page(tmp_path: Path) -> None:
+    project = render(tmp_path / "sample", **everything("web_service"))
+    table = re.compile(r"^\| to keep \|.+?\n\n", re.MULTILINE | re.DOTALL)
+    page = (project / "user-docs/index.md").read_text()
+    assert table.findall(README) == table.findall(page) != []
 
 
 @pytest.mark.parametrize("page", OUR_PAGES)
