@@ -106,11 +106,11 @@ CAUGHT_BY_THE_PROJECT = {
             "tests/test_cli.py",
             "\n\nimport time\n\n\ndef test_it() -> None:\n    time.sleep(600)\n",
         ),
-        # The project allows a minute; this test has no minute to spare.
+        # The project allows a minute, which would be long here.
         "pytest -k test_it -o timeout=1",
         "Timeout",
     ),
-    "a marker that nobody has registered": (
+    "an unregistered marker": (
         append(
             "tests/test_cli.py",
             "\n\n@pytest.mark.sloow\ndef test_it() -> None:\n    pass\n",
