@@ -108,11 +108,15 @@ def measure(folder: Path, quick: bool) -> Result:
             outstanding={_OURS, _TRAITLETS},
         ),
         notes=[
-            "State, pydantic (`validate_assignment`), attrs (`instance_of`) and traitlets check "
-            "what is written; a plain object and a `msgspec.Struct` do not. Each write gives "
-            "another value than there was.",
-            f"{_MSGSPEC}: `to_builtins` and then `encode`, as a state is drained and then encoded; "
-            "and its typed decoder.",
+            (
+                "State, pydantic (`validate_assignment`), attrs (`instance_of`) and traitlets "
+                "check what is written; a plain object and a `msgspec.Struct` do not. Each write "
+                "gives another value than there was."
+            ),
+            (
+                f"{_MSGSPEC}: `to_builtins` and then `encode`, as a state is drained and then "
+                "encoded; and its typed decoder."
+            ),
             f"A write, by strict mode, against {_ON}: "
             + ", ".join(
                 f"{name} {duration(strict.median(name))} ({strict.ratio(name, _ON):.2f})"

@@ -51,16 +51,20 @@ def draw(result: Result) -> Path:
     IMAGES.mkdir(parents=True, exist_ok=True)
     path = IMAGES / f"benchmark-{result.name}.svg"
     with mpl.rc_context(_STYLE):
-        match result.plot:
-            case Bars() as bars:
-                figure = _draw_bars(bars)
-            case Panels() as panels:
-                figure = _draw_panels(panels)
-            case Spans() as spans:
-                figure = _draw_spans(spans)
+        figure = _draw(result.plot)
         figure.suptitle(result.plot.title)
         figure.savefig(path, metadata={"Creator": None, "Date": None})
     return path
+
+
+def _draw(plot: Bars | Panels | Spans) -> Figure:
+    match plot:
+        case Bars():
+            return _draw_bars(plot)
+        case Panels():
+            return _draw_panels(plot)
+        case Spans():
+            return _draw_spans(plot)
 
 
 def _draw_bars(plot: Bars) -> Figure:

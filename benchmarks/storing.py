@@ -169,9 +169,11 @@ def measure(folder: Path, quick: bool) -> Result:
                 "bytes."
                 for layout in _FILES
             ),
-            f"A message of 1 KB: {duration(messages.median(_REDIS))} from `save()` to the callback "
-            f"of a watcher, and {duration(messages.median(_REDIS_BY_HAND))} from `publish()` to "
-            "`get_message()`, each in another thread.",
+            (
+                f"A message of 1 KB: {duration(messages.median(_REDIS))} from `save()` to the "
+                f"callback of a watcher, and {duration(messages.median(_REDIS_BY_HAND))} from "
+                "`publish()` to `get_message()`, each in another thread."
+            ),
         ],
     )
 

@@ -77,8 +77,10 @@ def measure(folder: Path, quick: bool) -> Result:
             limit=LIMIT,
         ),
         notes=[
-            "difflib and rapidfuzz tell upper from lower case and know no prefixes; rapidfuzz is "
-            "compiled, the others are not."
+            (
+                "difflib and rapidfuzz tell upper from lower case and know no prefixes; rapidfuzz "
+                "is compiled, the others are not."
+            )
         ],
     )
 

@@ -1,5 +1,6 @@
 """The checks can fail: what is planted is caught, in emitted projects and by this suite."""
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from answers import asked, everything
 from checks import find_faults
-from support import ProjectEnvironment, render
+from support import ProjectEnvironment, commit_all, render
 
 
 @pytest.fixture
@@ -23,6 +24,8 @@ def append(path: str, text: str) -> Callable[[Path], None]:
     return inject_fault
 
 
+LOGGING = "\n\nimport logging\n\nlogging.getLogger(__name__).info(f'{__name__} is here')\n"
+BRANCHES = "".join(f"    if x == {n}:\n        return {n + 1}\n" for n in range(10))
 CAUGHT_BY_THE_PROJECT = {
     "an unused import": (append("src/sample/registry.py", "import shutil\n"), "ruff check", "F401"),
     "a bare exec": (append("src/sample/registry.py", 'exec("pass")\n'), "ruff check", "S102"),
@@ -35,6 +38,43 @@ CAUGHT_BY_THE_PROJECT = {
         append("src/sample/registry.py", "x = {  'a':1 }\n"),
         "ruff format --check",
         "would be reformatted",
+    ),
+    "a log message formatted too early": (
+        append("src/sample/registry.py", LOGGING),
+        "ruff check",
+        "G004",
+    ),
+    "a time without a time zone": (
+        append("src/sample/registry.py", "\n\nimport datetime\n\nX = datetime.datetime.now()\n"),
+        "ruff check",
+        "DTZ005",
+    ),
+    "a forgotten print": (
+        append("src/sample/registry.py", "\n\nprint('here')\n"),
+        "ruff check",
+        "T201",
+    ),
+    "a function with eleven paths": (
+        append("src/sample/registry.py", f"\n\ndef _f(x: int) -> int:\n{BRANCHES}    return 0\n"),
+        "ruff check",
+        "C901",
+    ),
+    "code that never runs": (
+        append(
+            "src/sample/registry.py",
+            "\n\ndef _f(x: int) -> int:\n    if isinstance(x, str):\n"
+            "        return 1\n    return x\n",
+        ),
+        "mypy",
+        "unreachable",
+    ),
+    "a variable that only one branch sets": (
+        append(
+            "src/sample/registry.py",
+            "\n\ndef _f(x: bool) -> int:\n    if x:\n        y = 1\n    return y\n",
+        ),
+        "mypy",
+        "possibly-undefined",
     ),
     "an untyped function": (
         append("src/sample/registry.py", "\n\ndef f(x):\n    return x\n"),
@@ -50,6 +90,31 @@ CAUGHT_BY_THE_PROJECT = {
         append("tests/test_cli.py", "\n\ndef test_it() -> None:\n    assert 0\n"),
         "pytest",
         "1 failed",
+    ),
+    "a wrong example in a docstring": (
+        append(
+            "src/sample/registry.py",
+            '\n\ndef _f() -> None:\n    """Return.\n\n    >>> 1\n    2\n    """\n',
+        ),
+        "pytest",
+        "1 failed",
+    ),
+    "a test that hangs": (
+        append(
+            "tests/test_cli.py",
+            "\n\nimport time\n\n\ndef test_it() -> None:\n    time.sleep(600)\n",
+        ),
+        # The project allows a minute, which would be long here.
+        "pytest -k test_it -o timeout=1",
+        "Timeout",
+    ),
+    "an unregistered marker": (
+        append(
+            "tests/test_cli.py",
+            "\n\n@pytest.mark.sloow\ndef test_it() -> None:\n    pass\n",
+        ),
+        "pytest",
+        "'sloow' not found in `markers`",
     ),
     "a warning": (
         append(
@@ -95,6 +160,35 @@ def test_the_projects_own_checks_catch(
         run = environment.install_project(project).run_module
     with pytest.raises(AssertionError, match=f"(?s)ended with.*{words}"):
         run(tool, *arguments, cwd=project)
+
+
+def test_conflict_markers_are_caught_before_a_commit(project: Path, environment: ProjectEnvironment) -> None:
+    conflict = "<<<<<<< before updating\nMine.\n=======\nTheirs.\n>>>>>>> after updating\n"
+    append("README.md", conflict)(project)
+    commit_all(project)
+    hook = ("run", "--all-files", "check-merge-conflict")
+    with pytest.raises(AssertionError, match=r"(?s)ended with 1.*README\.md"):
+        environment.run("pre-commit", *hook, cwd=project)
+
+
+def test_a_test_that_hangs_has_a_minute(project: Path) -> None:
+    configuration = tomllib.loads((project / "pyproject.toml").read_text())
+    assert configuration["tool"]["pytest"]["ini_options"]["timeout"] == 60
+
+
+def test_the_tests_of_the_project_run_without_those_of_the_template(
+    project: Path, environment: ProjectEnvironment
+) -> None:
+    def collect(marker: str) -> set[str]:
+        listed = environment.run("pytest", "-q", "--collect-only", "-m", marker, cwd=project)
+        return {line.split("::")[0] for line in listed.splitlines() if "::" in line}
+
+    of_template, own = collect("template"), collect("not template")
+    assert {name for name in own if "utils" in name} == set()
+    assert {"tests/test_cli.py", "tests/test_registry.py", "src/sample/registry.py"} <= own
+    assert {"tests/test_guides.py", "tests/utils/test_errors.py"} <= of_template
+    assert "src/sample/utils/errors.py" in of_template
+    assert own & of_template == set()
 
 
 CAUGHT_BY_US = {

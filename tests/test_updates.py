@@ -73,8 +73,10 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
         "README.md": ("# sample\n", "# sample\n\nMine.\n"),
         "mkdocs.yml": (
             "  # Your pages: an update leaves alone what is added below this line.\n",
-            "  # Your pages: an update leaves alone what is added below this line.\n"
-            "  - Mine: mine.md\n",
+            (
+                "  # Your pages: an update leaves alone what is added below this line.\n"
+                "  - Mine: mine.md\n"
+            ),
         ),
         "tests/test_cli.py": ("SEARCH = ", "# Mine.\nSEARCH = "),
     }

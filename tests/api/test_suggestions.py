@@ -10,6 +10,7 @@ hand, from other subjects than the vocabulary's.
 
 import difflib
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
@@ -112,9 +113,10 @@ def results(errors: ModuleType) -> dict[str, dict[str, float]]:
     """What everybody achieves, printed as a table of Markdown (`pytest -s` shows it)."""
     suggesters = {"errors.suggest": errors.suggest, **RIVALS}
     table = {name: measure(suggest) for name, suggest in suggesters.items()}
-    print("\n|  |", " | ".join(table["errors.suggest"]), "|")
+    lines = ["", f"|  | {' | '.join(table['errors.suggest'])} |"]
     for name, row in table.items():
-        print(f"| {name} |", " | ".join(f"{value:.1f}" for value in row.values()), "|")
+        lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in row.values())} |")
+    sys.stdout.write("\n".join([*lines, ""]))
     return table
 
 

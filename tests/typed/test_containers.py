@@ -56,7 +56,7 @@ def drain(board: Any) -> Any:
     return convert(board.drain())
 
 
-def replay(board: Any, copied: dict[str, Any], path: tuple[Any, ...]) -> None:
+def replay(board: Any, copied: Any, path: tuple[Any, ...]) -> None:
     """Put what stands at a path now into a payload that was drained before.
 
     Where that has no such place, another path of the change must tell of one around it:
