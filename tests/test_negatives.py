@@ -162,7 +162,9 @@ def test_the_projects_own_checks_catch(
         run(tool, *arguments, cwd=project)
 
 
-def test_conflict_markers_are_caught_before_a_commit(project: Path, environment: ProjectEnvironment) -> None:
+def test_conflict_markers_are_caught_before_a_commit(
+    project: Path, environment: ProjectEnvironment
+) -> None:
     conflict = "<<<<<<< before updating\nMine.\n=======\nTheirs.\n>>>>>>> after updating\n"
     append("README.md", conflict)(project)
     commit_all(project)

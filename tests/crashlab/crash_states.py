@@ -75,7 +75,7 @@ class _Disk:
         self._changes: dict[int, list[Operation]] = defaultdict(list)
         self._pinned: Counter[str | int] = Counter()  # changes of a folder, or of a node
 
-    def do(self, operation: Operation) -> None:  # noqa: C901 - a table of operations
+    def do(self, operation: Operation) -> None:
         match operation:
             case ("write" | "truncate" | "chmod" as kind, path, *values):
                 self._changes[self._node(path)].append((kind, *values))

@@ -68,7 +68,7 @@ def wait_for(call: str, log: Path) -> None:
         time.sleep(0.01)
 
 
-def parse(  # noqa: C901 - a table, with a case for each system call
+def parse(
     lines: Iterable[str], root: Path
 ) -> list[Operation]:
     """Return the calls that change what is in a folder, in strace's words with -xx and -y."""
