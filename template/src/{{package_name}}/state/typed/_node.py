@@ -137,7 +137,7 @@ class StateNode(Parent):
 
     def reject_cycles(self, states: list[StateBase], parent: Parent, field: str) -> None:
         """Raise ValueError if a state would contain itself."""
-        around = self._ancestors() if states else {}
+        around = self._ancestors()
         for state in states:
             if id(state._state_node) in around:
                 where, name = self._describe(parent, field), type(state).__name__

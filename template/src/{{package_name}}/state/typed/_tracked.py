@@ -41,7 +41,8 @@ def coerce(parent: Parent, handler: TypeHandler, value: object, field: str = "")
             return kept
         if (root := parent.root()) is None:
             return value
-        root.reject_cycles(context.states, parent, field)
+        if context.states:
+            root.reject_cycles(context.states, parent, field)
         return kept
     except (TypeMismatchError, RecursionError) as error:
         root = parent.root()
@@ -118,6 +119,13 @@ class Collection(Container[CollectionHandler]):
     def _holds_nodes(self) -> bool:
         return self.lenient or not self.handler.item.immutable
 
+    def _replaced(self, key: object, before: object, after: object) -> None:
+        if self._holds_nodes():
+            detach(before, self)
+            attach(after, self, key)
+        if not is_same(self.handler.item, before, after):
+            self.record((key,))
+
 
 class TrackedList(list[Any], Collection):
     """A list in a state; otherwise it behaves as a list."""
@@ -167,7 +175,7 @@ class TrackedList(list[Any], Collection):
         """Do as `list.__setitem__` does."""
         with CHANGES:
             if isinstance(position, slice):
-                self._replace(position, value)
+                self._set_slice(position, value)
                 return
             index = range(len(self))[operator.index(position)]
             before = self[index]
@@ -175,12 +183,9 @@ class TrackedList(list[Any], Collection):
                 return
             value = coerce(self, self.handler.item, value)
             super().__setitem__(index, value)
-            detach(before, self)
-            attach(value, self, index)
-            if not is_same(self.handler.item, before, value):
-                self.record((index,))
+            self._replaced(index, before, value)
 
-    def _replace(self, part: Any, values: Iterable[object]) -> None:
+    def _set_slice(self, part: Any, values: Iterable[object]) -> None:
         before, (start, _, _) = self[part], part.indices(len(self))
         kept = [coerce(self, self.handler.item, value) for value in values]
         super().__setitem__(part, kept)
@@ -285,19 +290,15 @@ class TrackedDict(dict[Any, Any], Collection):
             self._put({key: value})
 
     def _put(self, items: Mapping[Any, object]) -> None:
-        item = self.handler.item
         kept = {
-            coerce(self, self.handler.key, key): coerce(self, item, value)
+            coerce(self, self.handler.key, key): coerce(self, self.handler.item, value)
             for key, value in items.items()
             if self.get(key, MISSING) is not value
         }
         for key, value in kept.items():
             before = self.get(key, MISSING)
-            detach(before, self)
             super().__setitem__(key, value)
-            attach(value, self, key)
-            if not is_same(item, before, value):
-                self.record((key,))
+            self._replaced(key, before, value)
 
     def __delitem__(self, key: object, /) -> None:
         """Do as `dict.__delitem__` does."""

@@ -11,9 +11,6 @@ from ._changes import KeyPath
 if TYPE_CHECKING:
     from ._node import StateNode
     from ._types.base import LoadContext, TypeHandler
-    from .codecs import Codec
-    from .fields import Field
-    from .reactive import ReactiveDescriptor
 
 # The values of a state by name, and those with their version, as `State.drain()` returns them.
 Values = dict[str, Any]
@@ -147,16 +144,17 @@ class StateBase(TreeNode):
     __version__: ClassVar[int] = 1
     __allow_newer__: ClassVar[bool] = False
     __strict__: ClassVar[bool | None] = None
-    __codec__: ClassVar["Codec"]
 
     @property
     @abstractmethod
     def _state_node(self) -> "StateNode": ...
 
-    _state_fields: ClassVar["Mapping[str, Field]"] = {}
+    # Any, because libraries resolve the annotations of a class and of its bases at run time.
+    __codec__: ClassVar[Any]
+    _state_fields: ClassVar[Mapping[str, Any]] = {}
+    _state_declared: ClassVar[Mapping[str, Any]] = {}
     # Whether the fields are resolved later, because an annotation is not defined yet.
     _state_pending: ClassVar[bool] = False
-    _state_declared: ClassVar["Mapping[str, ReactiveDescriptor[Any]]"] = {}
 
     # The parts of the public class that run while a state is hydrated.
     @abstractmethod
