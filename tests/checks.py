@@ -1,16 +1,21 @@
 """What must hold for every file of every emitted project; each finding is one sentence."""
 
 import ast
+import functools
 import json
 import re
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from support import files_of, questions, render
 
-# Words of a feature that was not chosen. Tools' own ignore lists may name anything.
+FEATURES = [name for name in questions() if name.startswith("include_")]
+# Words of a feature that was not chosen, besides the names of its files and those it exports.
+# Tools' own ignore lists may name anything.
 LEAK_PATTERNS = {
     "include_api_utilities": (
         r"normalize_input|InputFormat|\bResponse\.|responses\.py|errors\.py|validation\.py"
@@ -133,8 +138,8 @@ def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
 def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
     # Where they are not asked, these cannot be; anything else that is not asked is on.
     absent = ("include_example", "include_typed_state")
-    off = [name for name in LEAK_PATTERNS if not answers.get(name, name not in absent)]
-    patterns = [LEAK_PATTERNS[name] for name in off]
+    off = [name for name in FEATURES if not answers.get(name, name not in absent)]
+    patterns = [LEAK_PATTERNS[name] for name in off if name in LEAK_PATTERNS]
     stores = answers.get("state_stores", [])
     patterns += [pattern for store, pattern in STORE_LEAK_PATTERNS.items() if store not in stores]
     if not (stores or answers.get("include_typed_state")):
@@ -142,7 +147,36 @@ def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[st
     if not name.startswith(NAMES_FRAMEWORKS):
         patterns += [p for kind, p in TYPE_LEAK_PATTERNS.items() if answers["project_type"] != kind]
     if answers["project_type"] == "modules_only":
-        patterns.clear()  # nothing but the chosen modules is there
+        return  # nothing but the chosen modules is there
+    patterns += map(pattern_of_feature, off)
     for pattern in patterns:
         if found := re.search(pattern, text, re.IGNORECASE):
             yield f"mentions {found[0]!r}, which was not chosen"
+
+
+@functools.cache
+def pattern_of_feature(feature: str) -> str:
+    """Return a pattern for the files and the exported names that a project lacks without it."""
+    with tempfile.TemporaryDirectory() as folder:
+        answers: dict[str, Any] = dict.fromkeys(FEATURES, True)
+        answers |= {"project_type": "library", "package_name": "sample"}
+        answers |= {"state_stores": [*STORE_LEAK_PATTERNS]}
+        names = [
+            _names_of(render(Path(folder) / str(chosen) / "sample", **answers | {feature: chosen}))
+            for chosen in (True, False)
+        ]
+    return "|".join(rf"(?<![\w/.-]){re.escape(name)}(?!\w)" for name in names[0] - names[1]) or "$^"
+
+
+def _names_of(project: Path) -> set[str]:
+    """Return the names of its files, and the exported names that are no ordinary words."""
+    names = {Path(path).name for path in files_of(project)}
+    for path in project.glob("src/**/__init__.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names |= {alias.name for alias in node.names if _is_telling(alias.name)}
+    return names
+
+
+def _is_telling(name: str) -> bool:
+    return "_" in name or re.search(r"[a-z][A-Z]", name) is not None
