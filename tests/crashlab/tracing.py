@@ -68,9 +68,7 @@ def wait_for(call: str, log: Path) -> None:
         time.sleep(0.01)
 
 
-def parse(
-    lines: Iterable[str], root: Path
-) -> list[Operation]:
+def parse(lines: Iterable[str], root: Path) -> list[Operation]:
     """Return the calls that change what is in a folder, in strace's words with -xx and -y."""
     operations: list[Operation] = []
     positions: Counter[str] = Counter()
