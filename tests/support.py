@@ -33,12 +33,14 @@ _compile: Any = SandboxedEnvironment.compile
 _compiled: dict[tuple[object, ...], Any] = {}
 
 
-def _compile_once(environment: SandboxedEnvironment, *arguments: Any) -> Any:
-    if arguments not in _compiled:
-        _compiled[arguments] = _compile(environment, *arguments)
-    elif isinstance(source := arguments[0], str):
+def _compile_once(
+    environment: SandboxedEnvironment, source: Any, name: Any = None, *more: Any
+) -> Any:
+    if (source, name) not in _compiled:
+        _compiled[source, name] = _compile(environment, source, name, *more)
+    elif isinstance(source, str):
         environment.preprocess(source)  # Copier's extension counts the names of a path there
-    return _compiled[arguments]
+    return _compiled[source, name]
 
 
 setattr(SandboxedEnvironment, "compile", _compile_once)  # noqa: B010 - mypy forbids an assignment
