@@ -42,10 +42,12 @@ class Measure(NamedTuple):
     most: float
 
 
+# "There is no …" is common English, and "is None" is Python.
+IS_NO = r"(?<![Tt]here )\b(is|are|was|were) (no|none)\b(?! (longer|more|less|fewer|better)\b)"
 # The limits are the upper ends of what well-written projects of the field show.
 MEASURES = {
     "what": Measure(re.compile(r"\bwhat(ever)?\b", re.IGNORECASE), 1.0),
-    "is no/none": Measure(re.compile(r"\b(is|are|was|were) (no|none)\b(?! longer)", re.I), 0.4),
+    "is no/none": Measure(re.compile(IS_NO), 0.4),
     "who/nobody": Measure(re.compile(r"\b(who(ever|m)?|(no|some)body)\b", re.IGNORECASE), 0.3),
     "tell/told": Measure(re.compile(r"\b(tell(s|ing)?|told)\b", re.IGNORECASE), 0.3),
 }
@@ -53,19 +55,17 @@ MUST = re.compile(r"\b(must|should|will)\b", re.IGNORECASE)
 
 # Phrases that are wrong wherever they stand, with the way out.
 PHRASES = {
-    r"\b(?<!there )(is|are|was|were) (no|none)\b(?! (longer|more|less|fewer|better)\b)": (
-        'write "is not a …", or "does not …"'
-    ),
-    r"\b(whoever|nobody|somebody)\b": "name the person: the caller, the user, the owner",
-    r"\b(tells?|told)\b": "write notify, report, show, state",
+    IS_NO: 'write "is not a …", or "does not …"',
+    r"(?i)\b(whoever|nobody|somebody)\b": "name the person: the caller, the user, the owner",
+    r"(?i)\b(tells?|told)\b": "write notify, report, show, state",
     r"(?<=[.:;!] )What(ever)? (?![^.?!]*\?)|^What(ever)? (?![^.?!]*\?)": (
         "begin with the noun that it stands for"
     ),
     r"\b(by|to|for|of|from|with|on|in) what\b": "write the noun",
-    r"\bbehavior|\bcolor\b|\bfavor|\bhonor\b|\bneighbor|\bcenter\b|\bcatalog\b|\bcanceled\b": (
+    r"(?i)\bbehavior|\bcolor\b|\bfavor|\bhonor\b|\bneighbor|\bcenter\b|\bcatalog\b|\bcanceled\b": (
         "spell it the British way"
     ),
-    r"\b(normal|recogn|organ|initial|serial|capital|standard|author|synchron|final|optim|summar)is"
+    r"(?i)\b(normal|recogn|organ|initial|serial|capital|standard|author|synchron|final|optim|summar)is"
     r"(e|es|ed|ing|ation|er)\b": "spell it with z, as the names in the code do",
 }
 # Found, and right: quoted names, and words of other programs.
@@ -234,7 +234,7 @@ def phrases(group: str) -> list[str]:
     for text in groups()[group]:
         words = re.sub("|".join(ALLOWED), "", text.words)
         for pattern, way_out in PHRASES.items():
-            if match := re.search(pattern, words, re.IGNORECASE if "What" not in pattern else 0):
+            if match := re.search(pattern, words):
                 found.append(f"{text.where}:{text.line}: {match[0]!r}: {way_out}")
     return found
 
