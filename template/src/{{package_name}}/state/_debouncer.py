@@ -90,7 +90,7 @@ class Debouncer:
         """Save now if there is a change that is not saved.
 
         Raises:
-            Exception: Whatever the save raised; the change stays pending.
+            Exception: The save raised it; the change stays pending.
         """
         with self._saving:
             with self._condition:
@@ -117,7 +117,7 @@ class Debouncer:
         """Save a pending change, and stop; closing twice is fine.
 
         Raises:
-            Exception: Whatever the save raised; the last change is not saved.
+            Exception: The save raised it; the last change is not saved.
         """
         with self._condition:
             self._closed = True

@@ -13,7 +13,7 @@ from .._tree import StateBase, drained
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Marks JSON whose type its shape does not tell.
+# Marks JSON whose type its shape does not show.
 TAG = "__type__"
 
 
