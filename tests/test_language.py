@@ -153,43 +153,53 @@ def _group_of(path: str, package: str) -> str | None:
 @cache
 def groups() -> dict[str, list[Text]]:
     """Return the prose of every group: of each type of project, and of this repository."""
-    found: dict[str, dict[tuple[str, int, str], Text]] = defaultdict(dict)
-
-    def add(group: str, where: str, pieces: Iterator[tuple[int, str]]) -> None:
-        for line, words in pieces:
-            # What several types of project share is counted once.
-            found[group].setdefault((where, 0, words), Text(where, line, words))
-
+    found: dict[str, dict[tuple[str, str], Text]] = defaultdict(dict)
     with tempfile.TemporaryDirectory() as folder:
-        for kind in PROJECT_TYPES:
-            if kind == "modules_only":
-                continue  # the same modules and guides
-            for switch in (everything, nothing):
-                answers = switch(kind, package_name="sample", project_name="sample")
-                project = render(Path(folder) / f"{kind}-{switch.__name__}", **answers)
-                for path in sorted(project.rglob("*")):
-                    name = path.relative_to(project).as_posix()
-                    if path.suffix == ".md":
-                        group = "guides" if name.startswith("user-docs/") else "project pages"
-                        add(group, name, prose_of_markdown(path.read_text()))
-                    elif path.suffix == ".py" and (part := _group_of(name, "src/sample/")):
-                        source = path.read_text()
-                        add(f"{part}: docstrings and comments", name, prose_of_python(source))
-                        if part != "emitted tests":
-                            add(f"{part}: messages", name, messages_of_python(source))
+        for group, text in (*_emitted_prose(Path(folder)), *_our_prose()):
+            # A text that several types of project share is counted once.
+            found[group].setdefault((text.where, text.words), text)
+    return {group: list(texts.values()) for group, texts in found.items()}
+
+
+def _emitted_prose(folder: Path) -> Iterator[tuple[str, Text]]:
+    for kind in PROJECT_TYPES:
+        if kind == "modules_only":
+            continue  # the same modules and guides
+        for switch in (everything, nothing):
+            answers = switch(kind, package_name="sample", project_name="sample")
+            project = render(folder / f"{kind}-{switch.__name__}", **answers)
+            for path in sorted(project.rglob("*")):
+                yield from _prose_of_emitted_file(path, path.relative_to(project).as_posix())
+
+
+def _prose_of_emitted_file(path: Path, name: str) -> Iterator[tuple[str, Text]]:
+    if path.suffix == ".md":
+        group = "guides" if name.startswith("user-docs/") else "project pages"
+        yield from _in_group(group, name, prose_of_markdown(path.read_text()))
+    elif path.suffix == ".py" and (part := _group_of(name, "src/sample/")):
+        source = path.read_text()
+        yield from _in_group(f"{part}: docstrings and comments", name, prose_of_python(source))
+        if part != "emitted tests":
+            yield from _in_group(f"{part}: messages", name, messages_of_python(source))
+
+
+def _our_prose() -> Iterator[tuple[str, Text]]:
     for path in sorted(REPOSITORY.glob("*.md")):
-        add("our pages", path.name, prose_of_markdown(path.read_text()))
-    add("copier.yml", "copier.yml", _prose_of_questions())
+        yield from _in_group("our pages", path.name, prose_of_markdown(path.read_text()))
+    yield from _in_group("copier.yml", "copier.yml", _prose_of_questions())
     for folder in ("tests", "benchmarks", "scripts"):
         for path in sorted((REPOSITORY / folder).rglob("*.py")):
-            name = path.relative_to(REPOSITORY).as_posix()
             if path.name != Path(__file__).name:
-                add(
-                    "our tests and scripts: docstrings and comments",
-                    name,
-                    prose_of_python(path.read_text()),
-                )
-    return {group: list(texts.values()) for group, texts in found.items()}
+                name = path.relative_to(REPOSITORY).as_posix()
+                prose = prose_of_python(path.read_text())
+                yield from _in_group("our tests and scripts: docstrings and comments", name, prose)
+
+
+def _in_group(
+    group: str, where: str, prose: Iterator[tuple[int, str]]
+) -> Iterator[tuple[str, Text]]:
+    for line, words in prose:
+        yield group, Text(where, line, words)
 
 
 def _prose_of_questions() -> Iterator[tuple[int, str]]:

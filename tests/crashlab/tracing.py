@@ -96,7 +96,9 @@ def parse(lines: Iterable[str], root: Path) -> list[Operation]:
             case name if name in _WITH_NUMBER:
                 kind, base = _WITH_NUMBER[name]
                 operations.append((kind, *_paths(arguments, root), int(arguments[-1], base)))
-            case name if not _HARMLESS.fullmatch(name):
+            case name if _HARMLESS.fullmatch(name):
+                pass
+            case _:
                 raise ValueError(f"not modelled: {line[:200]}")
     return operations
 
