@@ -161,11 +161,11 @@ def pattern_of_feature(feature: str) -> str:
         answers: dict[str, Any] = dict.fromkeys(FEATURES, True)
         answers |= {"project_type": "library", "package_name": "sample"}
         answers |= {"state_stores": [*STORE_LEAK_PATTERNS]}
-        names = [
-            _names_of(render(Path(folder) / str(chosen) / "sample", **answers | {feature: chosen}))
-            for chosen in (True, False)
-        ]
-    return "|".join(rf"(?<![\w/.-]){re.escape(name)}(?!\w)" for name in names[0] - names[1]) or "$^"
+        with_it = _names_of(render(Path(folder) / "with", **answers))
+        without_it = _names_of(render(Path(folder) / "without", **{**answers, feature: False}))
+    return (
+        "|".join(rf"(?<![\w/.-]){re.escape(name)}(?!\w)" for name in with_it - without_it) or "$^"
+    )
 
 
 def _names_of(project: Path) -> set[str]:
