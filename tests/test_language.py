@@ -30,7 +30,6 @@ PENDING = {
     "state/typed: messages",
     "programs: docstrings and comments",
     "programs: messages",
-    "emitted tests: docstrings and comments",
     "our tests and scripts: docstrings and comments",
 }
 
