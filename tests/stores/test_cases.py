@@ -3,6 +3,8 @@
 The emitted tests show some of them.
 """
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +143,27 @@ def test_a_transaction_that_comes_too_late_is_undone(state: Any, url_of: UrlOf, 
             change_too_late()
         assert (box.content, hasattr(box, "extra")) == ("old", False)
         assert Box(store, "box").content == "theirs"
+
+
+@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("shared", [True, False])
+def test_threads_lose_no_update_with_one_object_or_one_each(
+    state: Any, url_of: UrlOf, kind: str, shared: bool
+) -> None:
+    class Counter(state.StoredObject):  # type: ignore[misc]
+        count = 0
+
+        def increment(self) -> None:
+            for _ in range(5):
+                while True:
+                    with contextlib.suppress(state.ConflictError):
+                        with self._transaction():
+                            self.count += 1
+                        break
+
+    key = f"counter {shared}"
+    with state.open_store(url_of(kind)) as store, ThreadPoolExecutor(4) as pool:
+        one: Any = Counter(store, key)
+        counters = [one] * 4 if shared else [Counter(store, key) for _ in range(4)]
+        assert [*pool.map(Counter.increment, counters)] == [None] * 4
+        assert Counter(store, key).count == 20
