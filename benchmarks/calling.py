@@ -43,7 +43,7 @@ Configure = Callable[..., Any]  # called by keyword and by position
 
 @dataclass(frozen=True)
 class Way:
-    """One way to do it, by what the function is called with."""
+    """One way to do it, by the argument of the function."""
 
     takes_dict: Configure
     takes_json: Configure
@@ -158,7 +158,7 @@ def _configure(config: Any) -> Any:
     return config
 
 
-# Its types of dicts are looked into anew at each call; this is what it is made for.
+# msgspec checks the types of a dict anew at each call; a class is its intended use.
 class _Config(msgspec.Struct):
     host: str
     port: int
@@ -177,7 +177,7 @@ def _decode_with_msgspec(config: Any) -> Any:
 
 
 def _with_bind(function: Configure) -> Configure:
-    """Decorate with what `inspect` offers to find an argument, wherever it has arrived."""
+    """Decorate with the tools of `inspect`, which find an argument wherever it has arrived."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)

@@ -1,7 +1,7 @@
 """`copier copy` and `copier update` of the default project, against a template of ten files.
 
-Whole processes are timed, since that is what users wait for. The ten plain files are the floor:
-what Copier takes to start, to read a template and to write a few files. Templates are local,
+Whole processes are timed, since users wait for those. The ten plain files are the floor:
+Copier's own time to start, to read a template and to write a few files. Templates are local,
 so that no download counts; both updates need a git repository, so both have one.
 """
 

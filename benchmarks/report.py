@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table for the terminal and for `results.md`."""
+"""The results of a benchmark, as a table for the terminal and for `results.md`."""
 
 import os
 import platform
@@ -126,7 +126,7 @@ def write_results(results: Sequence[Result], folder: Path) -> None:
 
 
 def file_system(folder: Path) -> str:
-    """Return the type of the file system, where the system tells."""
+    """Return the type of the file system, if the system gives it."""
     try:
         lines = Path("/proc/mounts").read_text().splitlines()
     except OSError:

@@ -1,6 +1,6 @@
 """`Response.success()` with logging off, against the dict that it returns, written by hand.
 
-`json.dumps` of the dict is what a caller would have to do to learn that it is serialisable,
+A caller would have to use `json.dumps` on the dict to learn that it is serializable,
 and pydantic does both: it checks, and returns a plain dict.
 """
 

@@ -1,10 +1,10 @@
 """One small change in states of several sizes: the stores, and other ways to keep values by key.
 
 A state has keys of 1 KB each, and a change replaces the value of one of them, chosen at random.
-What is done by hand has its bytes ready: it is the least that the store above it could take.
+Ways written by hand have their bytes ready: the store above them could not take less.
 
-What each rival loses at a power cut was read in its source, and in the documentation of what it
-stands on: https://sqlite.org/pragma.html#pragma_synchronous for SQLite,
+The loss of each rival at a power cut was read in its source, and in the documentation of its base,
+https://sqlite.org/pragma.html#pragma_synchronous for SQLite, and
 https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ for Redis.
 """
 
@@ -53,7 +53,7 @@ FILE_LIMIT = 2.0
 _SIZES = {"1 KB": 1, "1 MB": 1_000, "50 MB": 50_000}
 # So many keys in a row, each drawn anew.
 _TIMES = 5
-# What handles all keys for the sake of one is slow enough to show in few rounds.
+# Ways that write all keys for the sake of one are slow enough to show in few rounds.
 _ROUNDS = {
     "in memory": 101,
     "on disk": 101,
@@ -90,11 +90,11 @@ State = Mapping[str, Value]
 
 @dataclass(frozen=True)
 class Kept:
-    """A state that is kept somewhere, and what is done with one of its keys."""
+    """A state in some store, with the operations on one of its keys."""
 
     save: Callable[[str, Any], object]
     load: Callable[[str], Any]
-    # What has been done to a value before it is saved, untimed.
+    # Prepares a value before it is saved, untimed.
     ready: Callable[[Value], Any] = lambda value: value
 
 
@@ -103,12 +103,12 @@ Keep = Callable[[Path, State, ExitStack], Kept]
 
 @dataclass(frozen=True)
 class Way:
-    """One way to keep a state, and what is known of it."""
+    """One way to keep a state, with its known properties."""
 
     keep: Keep
     loses: str
     reason: str
-    # With whom it takes turns; "all" handles all keys for the sake of one.
+    # The ways that take turns with it; those in "all" write all keys for the sake of one.
     group: str = "on disk"
 
 
@@ -347,7 +347,7 @@ _RECORD_SIZE = len(orjson.dumps(_record(100)))
 
 
 def _settle() -> None:
-    """Flush what others left to the disk: the next fsync would have to pay for it."""
+    """Flush the writes of others to the disk: the next fsync would have to pay for them."""
     os.sync()
 
 
@@ -434,7 +434,7 @@ def _ways(url: str, folder: Path) -> dict[str, Way]:
 
 
 def _loses(store: Any, otherwise: str) -> str:
-    """Return what a store loses by its own word."""
+    """Return the loss that a store itself declares."""
     return _NOTHING if store.capabilities.survives_power_cut else otherwise
 
 

@@ -26,7 +26,7 @@ WINDOW = (1280, 900)
 LARGEST = 250_000  # bytes; a README is read over slow connections too
 
 # It brings its own background, and an edge that is seen on a light page and on a dark one. Its
-# fonts are such as are there already: rich's own frame would fetch one from somebody's server.
+# fonts are installed ones: rich's own frame would fetch one from another server.
 TERMINAL = """\
 <svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}"
   viewBox="0 0 {width} {height}">
@@ -94,7 +94,7 @@ def record_demo() -> tuple[Demo, str]:
 
 
 def check_privacy(picture: str) -> None:
-    """Refuse a picture that tells on what machine it was made."""
+    """Refuse a picture that reveals on which machine it was made."""
     for place in (REPOSITORY, Path.home(), Path.cwd()):
         if str(place) in picture:
             raise StoppedError(f"The picture shows {place}.")

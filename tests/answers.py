@@ -30,7 +30,7 @@ VALUES: dict[str, list[Any]] = {
     "state_stores": [(), ("json",), ("sqlite",), ("redis",), STORES],
     **{name: [True, False] for name in SWITCHES},
 }
-# What only a project of its own is asked, and what only an existing one is.
+# The questions that only a new project gets, and those that only an existing one gets.
 NOT_ASKED = {
     "modules_only": {
         "project_name",
@@ -59,7 +59,7 @@ def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
     if not answers.get("include_persistence_helpers", True):
         not_asked |= {"include_typed_state", "state_stores"}
     asked = {name: value for name, value in answers.items() if name not in not_asked}
-    # Copier takes a list, where pairs are made of what can be hashed.
+    # Copier takes a list, where pairs are made of hashable values.
     return {name: [*value] if isinstance(value, tuple) else value for name, value in asked.items()}
 
 

@@ -1,4 +1,4 @@
-"""What must hold for every file of every emitted project; each finding is one sentence."""
+"""Rules for every file of every emitted project; each finding is one sentence."""
 
 import ast
 import functools
@@ -33,7 +33,7 @@ LEAK_PATTERNS = {
         r"state/typed|\bhydrat|\bdrain\(|cloudpickle|declare-versioned|migrate-state|react-to-state"
     ),
 }
-# The same for the stores, and for what comes with any of them.
+# The same for the stores, and for the files that come with any of them.
 STORE_LEAK_PATTERNS = {
     "json": r"JsonFileStore|json_file|json_format|[\"'`]file:",
     "redis": r"redis|StatePersistenceService|state/sessions|state_api|websocket",
@@ -169,7 +169,7 @@ def pattern_of_feature(feature: str) -> str:
 
 
 def _names_of(project: Path) -> set[str]:
-    """Return the names of its files, and the exported names that are no ordinary words."""
+    """Return the names of its files, and the exported names that are not ordinary words."""
     names = {Path(path).name for path in files_of(project)}
     for path in project.glob("src/**/__init__.py"):
         for node in ast.walk(ast.parse(path.read_text())):

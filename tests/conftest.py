@@ -1,4 +1,4 @@
-"""What several modules of tests share."""
+"""Fixtures and hooks that several modules of tests share."""
 
 import contextlib
 import os

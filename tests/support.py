@@ -1,4 +1,4 @@
-"""Render the template from the work tree, and run commands in what comes out."""
+"""Render the template from the work tree, and run commands in the rendered projects."""
 
 import contextlib
 import fcntl
@@ -28,7 +28,7 @@ from copier._jinja_ext import SandboxedEnvironment
 from copier._main import Worker
 
 # Hundreds of projects are rendered from the same templates: compile each template once, and
-# start no git for each file, which only repairs modes where git is told to ignore them.
+# start no git for each file, which only repairs modes where git is configured to ignore them.
 _compile: Any = SandboxedEnvironment.compile
 _compiled: dict[tuple[object, ...], Any] = {}
 
@@ -76,7 +76,7 @@ def questions() -> dict[str, dict[str, Any]]:
 
 
 def copy_template(destination: Path) -> Path:
-    """Copy what Copier needs of the work tree, without git: its state is what counts."""
+    """Copy the files that Copier needs, without git: the work tree counts, not the last commit."""
     destination.mkdir(parents=True, exist_ok=True)
     for part in TEMPLATE_PARTS:
         source = REPOSITORY / part
@@ -111,7 +111,7 @@ def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Pa
 def run(
     *command: str | Path, cwd: Path, env: dict[str, str] | None = None, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command, with what it printed in the failure."""
+    """Run a command, with its output in the failure."""
     result = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -188,7 +188,7 @@ class Environment:
         return self.folder / "bin" / name
 
     def install(self, *requirements: str | Path, cwd: Path) -> None:
-        """Install what uv's pip understands."""
+        """Install requirements in the forms that uv's pip understands."""
         run(UV, "pip", "install", "--quiet", "--python", self.folder, *requirements, cwd=cwd)
 
     def run(
@@ -205,7 +205,7 @@ class Environment:
 
 
 class ProjectEnvironment(Environment):
-    """An environment that has whatever any emitted project may need, made once for a run.
+    """An environment with everything that an emitted project may need, made once for a run.
 
     Args:
         folder: Where it is. All processes of the run use the same one.
@@ -239,7 +239,7 @@ class ProjectEnvironment(Environment):
         layer = Environment(folder, self.tool("python"))
         (packages,) = self.folder.glob("lib/*/site-packages")
         (own,) = folder.glob("lib/*/site-packages")
-        # With what the files named *.pth there say, of which editable installs consist.
+        # And with the files named *.pth in there, which make up editable installs.
         (own / "shared.pth").write_text(f"import site; site.addsitedir({str(packages)!r})\n")
         layer.install("--no-deps", "--no-build-isolation", "--editable", project, cwd=project)
         return layer
@@ -256,7 +256,7 @@ class ProjectEnvironment(Environment):
         """Import each module of a package, any warning being an error.
 
         The project is not installed, so that its oldest Python may be newer than this
-        one; what its metadata would say is put beside it.
+        one; the information from its metadata is put beside it.
         """
         stem = re.sub(r"[-_.]+", "_", name or package.name).lower()
         metadata = project.with_name("metadata") / f"{stem}-0.1.0.dist-info/METADATA"

@@ -1,4 +1,4 @@
-"""The demo shows what it promises, and would notice if it were not so."""
+"""The demo shows its promises, and notices a broken one."""
 
 import html
 import json

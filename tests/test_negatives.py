@@ -1,4 +1,4 @@
-"""The checks can fail: what is planted is caught, in emitted projects and by this suite."""
+"""The checks can fail: planted faults are caught, in emitted projects and by this suite."""
 
 import tomllib
 from collections.abc import Callable

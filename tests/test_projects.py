@@ -1,4 +1,4 @@
-"""What comes out works: its tests, types, documentation and packages, on each Python."""
+"""A rendered project works: its tests, types, documentation and packages, on each Python."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from support import (
     run,
 )
 
-# What is in state/ is the same in every type; it is tried where there is more for it to do.
+# The files in state/ are the same in every type; they are tried where most depends on them.
 NO_STATE = {"state_stores": [], "include_typed_state": False}
 CHOSEN = [
     everything(
@@ -125,7 +125,7 @@ def test_mypy_is_strict_and_content_on_every_platform(
 
 
 def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[str, Any]]:
-    """Return what pyright finds in all projects: one process reads the dependencies once."""
+    """Return pyright's findings in all projects: one process reads the dependencies once."""
     report = shared / "pyright.json"
     with making(report) as missing:
         if missing:

@@ -1,4 +1,4 @@
-"""The repository tells the truth about the template, and about itself."""
+"""The repository describes the template, and itself, correctly."""
 
 import re
 import sys
@@ -46,7 +46,7 @@ def test_every_workflow_gives_itself_no_more_rights_than_it_needs(tmp_path: Path
     for name, workflow in [*workflows(REPOSITORY).items(), *emitted.items()]:
         assert workflow["permissions"] == {"contents": "read"}, name
         for job_name, job in workflow["jobs"].items():
-            # Only the job that publishes may prove who it is.
+            # Only the job that publishes may prove its identity.
             more = {"id-token": "write"} if job_name == "publish" else None
             assert job.get("permissions") == more, job_name
             for step in job["steps"]:

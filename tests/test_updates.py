@@ -1,4 +1,4 @@
-"""An update brings what is new and loses no edit."""
+"""An update brings new files and fixes, and loses no edit."""
 
 import re
 import shutil
@@ -166,9 +166,9 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
     project_type: str, feature: str, template: Path, tmp_path: Path
 ) -> None:
     off: dict[str, Any] = {}
-    if feature != "include_typed_state":  # what is in state/ has tests of its own
+    if feature != "include_typed_state":  # state/ has tests of its own
         off |= {"include_typed_state": False, "state_stores": []}
-    if feature in EXAMPLE_NEEDS:  # who adds them later has a program already
+    if feature in EXAMPLE_NEEDS:  # a user adding them later has a program already
         off["include_example"] = False
     with_it = asked(everything(project_type, package_name="sample") | off)
     without = asked(with_it | {feature: False})

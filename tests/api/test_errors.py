@@ -1,4 +1,4 @@
-"""What holds of messages and exceptions for any input, hostile input included."""
+"""Properties of messages and exceptions that hold for any input, hostile input included."""
 
 import copy
 import json
@@ -85,7 +85,7 @@ def test_a_word_with_one_slip_finds_the_word_that_was_meant(
     slips = (letter + second, second, first + letter + second, second + first)
     slip = meant[:at] + data.draw(st.sampled_from(slips)) + rest
     found = errors.suggest(slip, [*others, meant], limit=100)
-    # Another word may be what was written, and stand alone.
+    # The slip may itself be another candidate, which is then the only suggestion.
     assert meant in found or slip in others
 
 
@@ -209,7 +209,7 @@ def test_a_hostile_id_costs_no_more_than_an_ordinary_one(errors: ModuleType, wor
         return time.process_time() - start
 
     ordinary = min(cost("servr-9999") for _ in range(5))
-    # Folding 100 KB takes a few milliseconds, whatever is available.
+    # Folding 100 KB takes a few milliseconds, independent of the available names.
     assert min(cost(word) for _ in range(5)) <= 2 * ordinary + 0.02
 
 

@@ -1,4 +1,4 @@
-"""What real clients of real frameworks get through `normalize_input`, over real transports."""
+"""Real clients of real frameworks call functions with `normalize_input`, over real transports."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from support import module_source
 
-# Each tool twice: `apply` is normalised, `apply_plain` is what its schema must equal.
+# Each tool twice: `apply` has normalized input, and its schema must equal that of `apply_plain`.
 TOOLS = """
 from __future__ import annotations
 

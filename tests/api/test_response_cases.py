@@ -59,7 +59,7 @@ class Size(IntEnum):
 
 
 class CodedError(Exception):
-    """Has what an exception needs to be reported as it is."""
+    """Has the attributes by which an exception is reported as it is."""
 
     def __init__(self, code: str, message: str, **details: Any) -> None:
         super().__init__(message)

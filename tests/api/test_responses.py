@@ -30,7 +30,7 @@ SETTINGS = settings(
 )
 
 CORE = "XKQZWVJH"  # in every secret, and in no other text
-FORGED = "FORGED"  # begins what hostile texts would like to be a line
+FORGED = "FORGED"  # begins the lines that hostile texts try to forge
 SECRET_KEYS = ["password", "api_key", "Authorization", "refreshToken", "client-secret", "cookie"]
 SECRET_KEYS += ["jwt", "sshKey", "db_pass", "X-Auth"]
 
@@ -57,7 +57,7 @@ def logged(responses: Any) -> Iterator[io.StringIO]:
 
 
 def is_strict_json(value: Any) -> bool:
-    """Say by other means what the module has to accept."""
+    """Return whether the module has to accept a value, found without the module's code."""
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):
@@ -177,7 +177,7 @@ class TestShapes:
 
 
 def check(call: Callable[[], Any], parts: dict[str, Any], schema: dict[str, Any]) -> Any:
-    """Return the response if it is what it must be; None if it was refused as it must be."""
+    """Return the response if it is correct, or None if the call was correctly refused."""
     types: dict[str, type] = {"action": str, "error_code": str, "message": str}
     types |= {"recoverable": bool, "succeeded": list, "failed": list}
     wrong = [name for name, kind in types.items() if not isinstance(parts.get(name, kind()), kind)]
@@ -214,12 +214,12 @@ def secrets() -> st.SearchStrategy[str]:
 
 @st.composite
 def leaky(draw: st.DrawFn) -> tuple[list[str], dict[str, Any]]:
-    """Return secrets and nested data that have them under telling keys and anywhere else."""
+    """Return secrets, and nested data that have them under revealing keys and anywhere else."""
     known = draw(st.lists(secrets(), min_size=1, max_size=3))
     whole = st.builds(lambda a, secret, b: a + secret + b, lines, st.sampled_from(known), lines)
     keys = st.sampled_from(SECRET_KEYS)
     telling = {draw(keys): draw(trees(st.just(secret), clean_texts)) for secret in known}
-    # Every secret stands under some telling key, whatever the keys above did to each other.
+    # Every secret is under at least one revealing key, even if the keys above collided.
     holders = st.sampled_from(
         [lambda k, v: {k: v}, lambda k, v: [k, v], lambda k, v: {"name": k, "value": v}]
     )
@@ -366,7 +366,7 @@ class TestExceptions:
     ) -> None:
         known, details = case
         whole = st.builds(lambda a, secret, b: a + secret + b, lines, st.sampled_from(known), lines)
-        # Somebody must have said that they are secrets.
+        # Only secrets that the details name by their keys can be masked in texts.
         error = Coded("e", data.draw(whole), details, [data.draw(whole)])
         error.__cause__ = data.draw(exceptions(lines | whole, st.just(details)))
         with logged(responses) as stream:

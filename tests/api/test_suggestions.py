@@ -1,10 +1,10 @@
-"""How often the right word is suggested, beside what others would suggest, and when nothing is.
+"""Rates of right suggestions, compared with other libraries, and of words without suggestion.
 
-`typos.json` holds three vocabularies, and pairs of what was written and what was meant, by kind.
+`typos.json` has three vocabularies, and pairs of a typed word and the intended one, by kind.
 Some fifty are misspellings that are common in English. The others were drawn once, with the slips
 of a typist (a neighbouring key, a letter left out, doubled or swapped), each place in a word being
 as likely, and are kept as they are. So some are ambiguous: a slip may be as close to another word
-as to the one that was meant. A prefix begins one word only. What is close to nothing was chosen by
+as to the intended one. A prefix begins one word only. Words close to no other were chosen by
 hand, from other subjects than the vocabulary's.
 """
 
@@ -110,7 +110,7 @@ def measure(suggest: Suggest) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def results(errors: ModuleType) -> dict[str, dict[str, float]]:
-    """What everybody achieves, printed as a table of Markdown (`pytest -s` shows it)."""
+    """Return the rates of each library, printed as a Markdown table (`pytest -s` shows it)."""
     suggesters = {"errors.suggest": errors.suggest, **RIVALS}
     table = {name: measure(suggest) for name, suggest in suggesters.items()}
     lines = ["", f"|  | {' | '.join(table['errors.suggest'])} |"]
@@ -176,7 +176,7 @@ def fold(name: str) -> str:
 
 
 def expect(word: str, candidates: Sequence[str]) -> set[str]:
-    """Say in the plainest way what may be suggested."""
+    """Return the words that may be suggested, by the plainest code."""
     key = fold(word)
     distances = {name: osa_distance(key, fold(name)) for name in candidates}
     orders = {fold("".join(order)) for order in permutations(word.replace("_", " ").split(" "))}

@@ -1,4 +1,4 @@
-"""Heavy proofs for `utils/validation.py`: properties, hostile input, and what checkers infer."""
+"""Heavy proofs for `utils/validation.py`: properties, hostile input, and inferred types."""
 
 import json
 import re

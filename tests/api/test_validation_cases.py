@@ -26,7 +26,7 @@ SENT = '{"port": 8080}'
 
 
 def read(spec: Any, value: Any) -> Any:
-    """Return what a function receives for a value."""
+    """Return the argument that a function receives for a value."""
 
     @normalize_input(p=spec)  # type: ignore[untyped-decorator]
     def receive(p: Any) -> Any:
@@ -36,7 +36,7 @@ def read(spec: Any, value: Any) -> Any:
 
 
 def fit(hint: Any, value: Any) -> Any:
-    """Return what a function receives for a value that must fit a hint."""
+    """Return the argument that a function receives for a value that must fit a hint."""
 
     def receive(p: Any) -> Any:
         return p

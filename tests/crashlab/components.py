@@ -1,4 +1,4 @@
-"""What a proof needs of the machine: programs, rights, and permission to trace and to mount."""
+"""The parts of the machine that a proof needs: programs, and the rights to trace and to mount."""
 
 import contextlib
 import functools

@@ -16,7 +16,7 @@ Mount = Callable[..., Path]
 
 
 def unmount(point: Path, *, lazily: bool = False) -> None:
-    """Unmount, patiently: whoever lists mounted file systems keeps one busy for a moment."""
+    """Unmount, patiently: a program that lists file systems keeps one busy for a moment."""
     for _ in range(50):
         # Not is_mount(), which fails where the power is off.
         if f" {point} " not in Path("/proc/self/mounts").read_text():

@@ -50,9 +50,9 @@ class Experiment:
     """A protocol, where it runs, and the fault injected into the emitted code, if any.
 
     Attributes:
-        protocol: What is interrupted.
+        protocol: The operation to interrupt.
         children: Starts its processes.
-        emitted: The emitted code, to look at what is left.
+        emitted: The emitted code, which reads the state that is left.
         folder: Where the states are.
         log: Where a tracer writes.
         fault: The name of a fault in `child_programs`.

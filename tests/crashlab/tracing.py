@@ -49,7 +49,7 @@ def calls(command: Sequence[str], log: Path) -> Iterator[tuple[str, int]]:
 
 
 def injecting(call: str, when: int, fault: str, log: Path, *, alone: bool = False) -> list[str]:
-    """Return what to put before a command, so that this call meets the fault.
+    """Return the start of a command line, so that the call named meets the fault.
 
     `alone` leaves other calls out of the log, which is much faster.
     """
@@ -69,7 +69,7 @@ def wait_for(call: str, log: Path) -> None:
 
 
 def parse(lines: Iterable[str], root: Path) -> list[Operation]:
-    """Return the calls that change what is in a folder, in strace's words with -xx and -y."""
+    """Return the calls that change a folder's contents, from strace's output with -xx and -y."""
     operations: list[Operation] = []
     positions: Counter[str] = Counter()
     for line in lines:

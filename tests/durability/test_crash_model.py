@@ -1,4 +1,4 @@
-"""The model of a disk allows what a disk may do, and nothing else: by traces written by hand."""
+"""The model allows exactly the outcomes that a real disk does: by traces written by hand."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ OLD: Tree = {".": None, "state": File(b"old")}
 
 
 def contents(before: Tree, *operations: Operation, path: str = "state") -> set[bytes | None]:
-    """Return what a file may hold after a crash when all operations have returned."""
+    """Return the possible contents of a file after a crash when all operations have returned."""
     found = set()
     for returned, tree in crash_states(before, operations):
         node = tree.get(path)

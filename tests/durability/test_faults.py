@@ -1,4 +1,4 @@
-"""What goes wrong is said and costs nothing: the old state stays, and saving works again."""
+"""A fault is reported and costs nothing: the old state stays, and saving works again."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ OVER = "a save over an existing file"
 
 
 def violations(name: str, error: str, experiment: Experiment) -> Iterator[str]:
-    """Fail each call of a protocol and yield where the answer does not fit what is there."""
+    """Fail each call of a protocol and yield each answer that contradicts the file."""
     protocol = PROTOCOLS[name]
     for failure in experiment.fail_each_call(error):
         if failure.answer[-1] == "done" or "NotDurableError" in failure.answer:
@@ -77,7 +77,7 @@ def refused(error: int, path: Path) -> Iterator[None]:
 def answers(
     children: Children, program: str, path: Path, fault: str, log: Path, *arguments: object
 ) -> list[str]:
-    """Return what a program said whose call, named first in the fault, has failed."""
+    """Return the output of a program with a failing call, which the fault names first."""
     call, when, error = fault.split(":")
     tracer = injecting(call, int(when), f"error={error}", log)
     return children.run(program, path, *arguments, tracer=tracer).split()

@@ -1,4 +1,4 @@
-"""What a save has acknowledged is there after the power was cut, on a real file system.
+"""An acknowledged save survives a power cut, on a real file system.
 
 A file system in an image is shut down at once, without writing its log, and mounted again.
 """
@@ -17,7 +17,7 @@ ROUNDS = 12
 
 
 def count_in(persistence: Any, path: Path) -> int | None:
-    """Start from a file; a corrupt one is no state to start from."""
+    """Start from a file; return None if it is corrupt."""
     count: int | None = getattr(persistence.StatefulObject(path), "count", None)
     names = [other.name for other in path.parent.glob("*") if "corrupt" in other.name]
     assert not names

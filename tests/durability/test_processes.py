@@ -1,4 +1,4 @@
-"""Processes and threads that share a file lose nothing, and nobody waits for the dead."""
+"""Processes and threads that share a file lose nothing, and never wait for a dead process."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def test_of_processes_that_meet_a_corrupt_file_one_sets_it_aside(
 def test_starting_beside_busy_savers_disturbs_nobody(
     children: Children, persistence: Any, tmp_path: Path
 ) -> None:
-    """A start sweeps what dead writers have left, and must know it from what the living write."""
+    """A start removes the files of dead writers, and must leave those of living ones."""
     path = tmp_path / "state.json"
     assert children.run("save", path, 1) == "done"
     savers = [children.start("save_many", path, 5) for _ in range(2)]

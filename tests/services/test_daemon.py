@@ -43,7 +43,7 @@ sys.exit(service.run(state_folder(), "WARNING"))
 
 @dataclass
 class Daemon:
-    """A service that can be killed and started again, and what its clients know of it."""
+    """A service that can be killed and started again, with the jobs that its clients know of."""
 
     python: Path
     folder: Path
@@ -53,7 +53,7 @@ class Daemon:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run it until the body has ended it; what it logs must be JSON."""
+        """Run it until the body has ended it; its log must be JSON."""
         address = self.folder / "control.json"
         address.unlink(missing_ok=True)
         log = self.folder.with_name("log")
@@ -97,7 +97,7 @@ class Daemon:
         self.unanswered.discard(name)
 
     def jobs(self) -> dict[str, dict[str, Any]]:
-        """Read what is on disk; an id must be there once."""
+        """Read the jobs on disk; an id must be there once."""
         state = json.loads((self.folder / "queue.json").read_bytes())
         jobs = [*state["pending"], *state["done"]]
         by_id = {job["id"]: job for job in jobs}
@@ -110,7 +110,7 @@ class Daemon:
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
     def finish(self) -> None:
-        """Let it do what is left; then everything accepted must have been done."""
+        """Let it do the remaining jobs; then every accepted job must have been done."""
         with self.running():
             while self.ask("status")["data"]["pending"]:
                 time.sleep(0.02)
@@ -135,7 +135,7 @@ def daemon(tmp_path: Path, environment: ProjectEnvironment, shared: Path) -> Dae
 
 @contextmanager
 def load(daemon: Daemon, number: int, clients: int = 3) -> Iterator[None]:
-    """Submit without a pause while the body runs; first, again, what had no answer before."""
+    """Submit without a pause while the body runs; first repeat the unanswered jobs."""
     ended = threading.Event()
     unanswered = [*daemon.unanswered]
 

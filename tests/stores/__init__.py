@@ -1,4 +1,4 @@
-"""Proofs that the stores keep what they promise: by model, by power cut, by kill, by fault.
+"""Proofs that the stores keep their promises: by model, by power cut, by kill, by fault.
 
 A project that the template emits carries light tests of its own. The heavy ones are here, and
 run the emitted `state` package as it stands, rendered once for each test process. Redis is a

@@ -10,7 +10,7 @@ from stores.redis_server import HOST
 
 
 class Proxy:
-    """Passes on what a client and a server send each other, until it is told not to.
+    """Passes data between a client and a server, until it has to stop.
 
     Args:
         port: Where the server listens.

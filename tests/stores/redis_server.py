@@ -29,7 +29,7 @@ def find_program() -> str:
 
 
 class RedisServer:
-    """A server on loopback; what it keeps, it keeps in a folder.
+    """A server on loopback, with its data in a folder.
 
     Args:
         folder: Where it works.
@@ -86,7 +86,7 @@ class RedisServer:
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 return False
-            # It answers with an error while it loads what it has kept.
+            # It answers with an error while it loads its data.
             with contextlib.suppress(OSError):
                 if self.ask("PING") == b"+PONG\r\n":
                     return True

@@ -1,4 +1,4 @@
-"""Whatever a crash leaves, a store that is opened again holds the state from before or after.
+"""After any crash, a store that is opened again holds the state from before or after.
 
 Each protocol is run once and recorded; the emitted code then opens a store in every state that
 the recorded calls can leave on the disk. The same is done with mistakes planted, to be caught.
@@ -49,7 +49,7 @@ def test_every_crash_state_is_the_old_state_or_the_new_one(
 
 
 def torn(file: File) -> Iterator[File]:
-    """Yield what a disk may make of a file."""
+    """Yield the possible remains of a file on a disk."""
     half = len(file.data) // 2
     yield File(b"")
     yield File(file.data[:half])

@@ -1,4 +1,4 @@
-"""What goes wrong with a file is said, and costs nothing: what was saved stays.
+"""A fault in a file is reported, and costs nothing: saved values stay.
 
 When it is well again, so is the store, by itself.
 """
@@ -29,7 +29,7 @@ LARGE = "x" * 200_000
 
 @contextlib.contextmanager
 def opened(state: Any, kind: str, folder: Path) -> Iterator[Any]:
-    """Give a store in which `count` is 1, with what watches it as `told`."""
+    """Give a store in which `count` is 1, with the changes and errors of its watcher as `told`."""
     with state.open_store(f"{kind}:{folder / 'state'}") as store:
         store.save("count", 0)
         store.save("count", 1)
@@ -37,7 +37,7 @@ def opened(state: Any, kind: str, folder: Path) -> Iterator[Any]:
 
 
 def violations(name: str, experiment: Experiment) -> Iterator[str]:
-    """Fail each call of a protocol and yield where the answer does not fit what is there."""
+    """Fail each call of a protocol and yield each answer that contradicts the store."""
     protocol = PROTOCOLS[name]
     for failure in experiment.fail_each_call("EIO"):
         [answer] = failure.answer or [failure.complaint]
@@ -212,7 +212,7 @@ def test_a_folder_in_the_place_of_the_file_is_an_error_until_it_is_gone(
 def test_opening_beside_busy_updaters_disturbs_nobody(
     kind: str, children: Children, state: Any, url_of: UrlOf
 ) -> None:
-    """An opened file is swept of what the dead have left, but not of what the living write."""
+    """Opening removes the files of dead writers, but not those of living ones."""
     url, end = url_of(kind), time.time() + 4
     updaters = [children.start("update_until", url, end) for _ in range(2)]
     openers = [children.start("open_until", url, end) for _ in range(3)]
@@ -225,7 +225,7 @@ def test_opening_beside_busy_updaters_disturbs_nobody(
 
 
 def edit(path: Path, key: str, value: Any) -> None:
-    """Change a file as editors do: what they have read, written to another and renamed."""
+    """Change a file as editors do: read it, write another one and rename that."""
     document = json.loads(path.read_text())
     document["records"][key]["value"] = value
     new = path.with_name("edited")
@@ -255,7 +255,7 @@ def test_a_file_that_is_edited_under_writers_stays_whole(
                     note(key, record)
         told = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
         assert [errors for _, *errors in told] == [[], []]
-        # Those who write at the same time may win; when nobody does, it counts.
+        # A concurrent writer may win; without one, the edit must count.
         edit(path, "theme", "dark")
         wait_for(lambda: "dark" in seen.values())
         assert store.load("theme").value == "dark"

@@ -1,6 +1,6 @@
-"""Each cell of the table of promises, tried: what is declared is so, and what is not is not.
+"""Each cell of the table of promises, tried: a promise is kept, and its absence is real.
 
-What takes more than a moment to prove has a module of its own: crashes (`test_crash_states.py`),
+Longer proofs have modules of their own: crashes (`test_crash_states.py`),
 cuts of power (`test_power_cut.py`), kills (`test_kills.py`), many processes (`test_hammer.py`).
 """
 
@@ -29,12 +29,12 @@ TABLE = {
     "sqlite": {"across_processes", "survives_process_crash", "survives_power_cut", "ttl"},
     "redis": {"across_processes", "across_machines", "survives_process_crash", "ttl"},
 }
-"""What each store promises; how soon it tells its watchers is a number."""
+"""The promises of each store; the number is the delay of its notifications."""
 
 
 @dataclass
 class Trial:
-    """A store of a kind, and what it takes to put it to the test."""
+    """A store of a kind, with the fixtures for its test."""
 
     kind: str
     url: str
@@ -52,12 +52,12 @@ class Trial:
         )
 
     def value_elsewhere(self) -> Any:
-        """Return what another process finds."""
+        """Return the value that another process finds."""
         return json.loads(self.children.run("load", self.url))
 
 
 def across_processes(trial: Trial) -> bool:
-    """Whether each of two processes finds, and is told of, what the other has saved."""
+    """Whether each of two processes finds, and is notified of, the other's saves."""
     told = Told()
     with trial.open() as store, store.watch(told):
         store.save("count", 1)
@@ -92,7 +92,7 @@ def across_machines(trial: Trial) -> bool:
 
 
 def survives_process_crash(trial: Trial) -> bool:
-    """Whether what was saved is there after the process was killed."""
+    """Whether a saved value is there after the process was killed."""
     counting = trial.children.start("update_for_ever", trial.url)
     assert counting.stdout
     for _ in range(20):
@@ -186,7 +186,7 @@ def test_what_survives_a_power_cut_does(
 def test_what_does_not_survive_a_power_cut_is_lost_with_the_memory(
     memory: Path, state: Any, children: Children
 ) -> None:
-    """Unless the server is told otherwise, as `test_power_cut.py` does."""
+    """Unless the server is configured otherwise, as `test_power_cut.py` does."""
     with state.open_store("memory:") as store:
         assert not store.capabilities.survives_power_cut
     with running(memory) as server:

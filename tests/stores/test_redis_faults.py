@@ -29,7 +29,7 @@ def add_one(count: int | None) -> int:
 
 @pytest.fixture
 def own_server(memory: Path) -> Iterator[RedisServer]:
-    """Run a server for one test, which keeps what it has acknowledged."""
+    """Run a server for one test, which keeps acknowledged saves."""
     with running(memory, "--appendonly", "yes", "--appendfsync", "always") as server:
         yield server
 
@@ -48,7 +48,7 @@ def urls(server: RedisServer, proxy: Proxy) -> tuple[str, str]:
 
 
 class Load:
-    """Threads that count in a store again and again, whatever happens to it.
+    """Threads that count in a store again and again, through all of its faults.
 
     Args:
         state: The package.

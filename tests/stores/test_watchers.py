@@ -1,4 +1,4 @@
-"""A slow watcher is nobody's burden, and no cycle of watching leaves anything behind."""
+"""A slow watcher delays no other work, and no cycle of watching leaks."""
 
 import os
 import threading

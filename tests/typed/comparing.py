@@ -23,9 +23,9 @@ def same_each_time(examples: int) -> settings:
 
 
 def spell(value: Any) -> Any:
-    """Return what is equal for the same values only: 1, 1.0 and True are three, NaN is one.
+    """Return a form that is equal for the same values only: 1, 1.0, True differ, NaN equals NaN.
 
-    Containers in a state are as good as those they stand for.
+    Containers in a state count as the plain ones that they stand for.
     """
     match value:
         case list():

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# It is given what it must refuse, too.
+# The containers also get values that they must refuse.
 operator: Any = typed_operator
 
 Strategy = st.SearchStrategy[Any]
@@ -24,7 +24,7 @@ class Leaf:
         self.tags: list[str] = []
 
     def drain(self) -> dict[str, Any]:
-        """Return what the state drains."""
+        """Return the leaf as the state drains it."""
         return {"__version__": 1, "values": {"n": self.n, "tags": [*self.tags]}}
 
     def __eq__(self, other: object) -> bool:
@@ -42,7 +42,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class Type:
-    """What may be in a container, or stand in a field."""
+    """A type that a container or a field may hold."""
 
     name: str
     key: str = ""
@@ -115,18 +115,18 @@ class World:
                 return recipe
 
     def keep(self, value: Any) -> Any:
-        """Return a copy of what is put in once more; a leaf stays what it is."""
+        """Return a copy of a value, so that it can be added once more; a leaf stays as it is."""
         return copy.deepcopy(value, {id(leaf): leaf for leaf in self.leaves})
 
 
 @dataclass
 class Call:
-    """Something that is done in both worlds.
+    """An operation, executed in both worlds.
 
     Attributes:
-        text: What it is, for failures.
+        text: Its description, for failures.
         run: Does it to a container of a world.
-        returns: Whether what it returns is the same in both.
+        returns: Whether its result is the same in both.
     """
 
     text: str
@@ -136,7 +136,7 @@ class Call:
 
 @dataclass
 class Target:
-    """What can be changed in both worlds."""
+    """A container that can be changed in both worlds."""
 
     live: Any
     model: Any
@@ -262,7 +262,7 @@ def _set_calls(draw: Draw, target: Target) -> list[Call]:
     one, other = draw(values_of(target.type)), draw(values_of(target.type))
 
     def pop(world: World, c: Any) -> None:
-        # Which one is no promise: the smallest, by way of a set of one.
+        # Which element it takes is not promised: it may choose only where there is no choice.
         if len(c) == 1 or not c:
             c.pop()
 

@@ -1,4 +1,4 @@
-"""A process that hydrates what an attacker might send, and watches what Python does meanwhile.
+"""A process that hydrates payloads of an attacker, and watches Python's actions meanwhile.
 
 It is started with a name: of the fuzzing below. An audit hook cannot be taken away again,
 so none is in the process of the tests.
@@ -30,7 +30,7 @@ from typed.type_strategies import JSON, Level, Limit, Right, Side
 state: Any = importlib.import_module("shaped.state")
 persistence: Any = importlib.import_module("shaped.utils.persistence")
 
-# What Transient[...] stands for, which a checker does not see here.
+# The meaning of Transient[...], which a checker does not see here.
 (MARK,) = state.Transient.__metadata__
 REFUSED = (state.HydrationError, persistence.StateVersionError)
 UNREADABLE = (state.CorruptStateError, state.StoreUnavailableError)
@@ -290,7 +290,7 @@ def hydrate(cls: Any, payload: Any) -> None:
 
 
 def check(made: Any, cls: Any) -> None:
-    """See that what was hydrated is what its class declares."""
+    """Check that a hydrated state is as its class declares it."""
     event("taken")
     assert_declared(made, cls)
     drained = made.drain()["values"]
@@ -301,7 +301,7 @@ def check(made: Any, cls: Any) -> None:
 
 
 def assert_declared(made: Any, cls: Any) -> None:
-    """See that a state, and those in it, have what their classes declare and nothing else."""
+    """Check that a state, and those in it, have the declared attributes and nothing else."""
     assert type(made) is cls
     assert vars(made) == {}
     assert made.drain == cls.drain.__get__(made)
@@ -321,7 +321,7 @@ def states_in(value: Any) -> list[Any]:
 
 
 def by_way_of_json(payload: Any) -> Any:
-    """Return a payload as a codec decodes it, or None where it is none."""
+    """Return a payload as a codec decodes it, or None where JSON has no form for it."""
     try:
         text = json.dumps(payload).encode()
     except (RecursionError, ValueError):
@@ -362,7 +362,7 @@ def noticing() -> None:
 
 if __name__ == "__main__":
     logging.getLogger().addHandler(logging.NullHandler())
-    for each, values in VALID.items():  # what is imported late is imported now
+    for each, values in VALID.items():  # lazy imports happen now
         each.hydrate({"__version__": each.__version__, "values": values})
     sys.addaudithook(watch)
     noticing()

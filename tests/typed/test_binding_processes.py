@@ -88,7 +88,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def state(source: Path) -> Any:
-    """Import the emitted package, to look at what is stored."""
+    """Import the emitted package, to read the stored values."""
     sys.path.insert(0, str(source))
     return importlib.import_module("bound.state")
 

@@ -1,4 +1,4 @@
-"""Whatever is done to a container in a state, it does what a plain one does, and tells where."""
+"""After any operation, a container in a state equals a plain one, and notified the right path."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -34,7 +34,7 @@ def is_state(live: Any) -> bool:
 
 
 def look(parent: Any, key: Any) -> Any:
-    """Return what stands under a key, MISSING if nothing does."""
+    """Return the value under a key, MISSING if there is none."""
     try:
         return getattr(parent, key) if is_state(parent) else parent[key]
     except (KeyError, IndexError, TypeError):
@@ -57,9 +57,9 @@ def drain(board: Any) -> Any:
 
 
 def replay(board: Any, copied: Any, path: tuple[Any, ...]) -> None:
-    """Put what stands at a path now into a payload that was drained before.
+    """Copy the value at a path now into a payload that was drained before.
 
-    Where that has no such place, another path of the change must tell of one around it:
+    Where that has no such place, another path of the change must name one around it:
     the comparison that follows shows whether one has.
     """
     live, new, old = board, drain(board), copied
@@ -82,7 +82,7 @@ def replay(board: Any, copied: Any, path: tuple[Any, ...]) -> None:
 
 
 class Bench:
-    """A state beside its model, what it has told, and a copy that is kept by what it tells."""
+    """A state beside its model, its published changes, and a copy that follows from them alone."""
 
     def __init__(self, board_class: Any, leaf_class: Any, recipes: dict[str, Any]) -> None:
         self.live = World(None, [leaf_class(n=0, tags=[]) for _ in range(LEAVES)])
@@ -126,7 +126,7 @@ class Bench:
         assert same(vars(self.model.board), {n: getattr(self.live.board, n) for n in FIELDS})
 
     def follow(self) -> None:
-        """Bring the copy up to date by what was told, and see that it is."""
+        """Bring the copy up to date by the published changes, and compare it."""
         for change in self.told:
             assert len({*map(repr, change.paths)}) == len(change.paths) > 0
             for path in change.paths:
@@ -136,7 +136,7 @@ class Bench:
 
 
 def outcome(call: Call, world: World, container: Any) -> Any:
-    """Return what a call has returned or raised."""
+    """Return the result or the error of a call."""
     try:
         return call.run(world, container)
     except Exception as error:
@@ -185,7 +185,7 @@ def test_containers_do_as_plain_ones_do_and_tell_where(
         changed = not same(bench.live.board.drain(), before)
         assert changed <= len(bench.told) <= 1
         bench.follow()
-        # What was taken out is an ordinary container.
+        # A removed container is an ordinary one.
         here = {id(target.live) for target in bench.targets()}
         for target in there:
             if id(target.live) not in here:

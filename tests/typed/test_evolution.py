@@ -1,4 +1,4 @@
-"""Whatever becomes of a class, an old payload ends in an equal state, or in an error that says why.
+"""After any change of a class, an old payload gives an equal state, or an error with the reason.
 
 Each example changes a class step by step, with and without new versions and migrations, and
 takes the payload of one step to the class of another, in either direction.
@@ -21,7 +21,7 @@ Values = dict[str, Any]
 Step = Callable[[Values], None]
 
 MISSING: Any = object()
-# Text of letters alone is no date.
+# Text of letters alone is not a date.
 TYPES: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text("abc ", max_size=5),
     int: st.integers(),
@@ -40,7 +40,7 @@ class Column:
     required: bool = True
 
     def admits(self, value: Any) -> Any:
-        """Return what the field has of a value of a payload, MISSING if it may not have it."""
+        """Return the field's value for one in a payload, MISSING if the field may not have it."""
         if self.type is date and isinstance(value, str):
             try:
                 return date.fromisoformat(value)
@@ -60,7 +60,7 @@ class Edition:
     Attributes:
         columns: Its fields.
         version: Its version.
-        steps: What migrates payloads, by the version they come to.
+        steps: The migrations of payloads, by the version they lead to.
         migrates: Whether it has a migration at all.
         takes_newer: Whether it takes payloads of newer versions.
         cls: The class itself.
@@ -152,12 +152,12 @@ def del_(values: Values, name: str) -> None:
 
 @dataclass
 class Outcome:
-    """What must become of a payload: a state, or an error that has these words.
+    """The expected result for a payload: a state, or an error that has these words.
 
     Attributes:
         values: Those of the state.
-        dropped: What is not in it, and has to be told.
-        newer: What it keeps although it does not know it.
+        dropped: The values that are not in it, and must be reported.
+        newer: The unknown values that it keeps.
         words: Sets of words of which the error has all of one set.
     """
 
@@ -169,7 +169,7 @@ class Outcome:
 
 
 def foresee(edition: Edition, version: int, values: Values) -> Outcome:
-    """Return what must become of a payload."""
+    """Return the expected result for a payload."""
     name, own = edition.cls.__name__, edition.version
     versions = [name, str(version), str(own)]
     if version > own and not edition.takes_newer:
@@ -200,7 +200,7 @@ def foresee(edition: Edition, version: int, values: Values) -> Outcome:
 
 @dataclass
 class Setting:
-    """The emitted package, and what it does besides returning states."""
+    """The emitted package, and its effects besides returned states."""
 
     state: Any
     logged: list[str]

@@ -1,4 +1,4 @@
-"""States are declared with whatever classes have, on every version of Python there is."""
+"""States can be declared with every feature of classes, on every supported version of Python."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A state with a million entries costs ten times what one with a tenth of them costs."""
+"""A state with a million entries costs about ten times as much as one with a tenth of them."""
 
 import gc
 import time
@@ -10,7 +10,7 @@ import pytest
 
 FEW, MANY = 100_000, 1_000_000
 # Ten times as many take ten times as long, and more where they no longer fit the caches of
-# the processor; what is quadratic would take a hundred times as long.
+# the processor; a quadratic algorithm would take a hundred times as long.
 LINEAR = 40
 
 DATA: dict[str, tuple[Any, Callable[[int], Any]]] = {
@@ -45,7 +45,7 @@ def declare(state: Any, name: str) -> tuple[Any, Callable[[int], Any]]:
 
 
 def seconds(task: Callable[[], object]) -> float:
-    """Return how long a task takes, without what other processes take."""
+    """Return the time of a task in seconds, without that of other processes."""
     begun = time.process_time()
     task()
     return time.process_time() - begun
@@ -74,7 +74,7 @@ def test_time_grows_as_the_state_does(state: Any, name: str) -> None:
         return {step: min(seconds(task) for _ in range(times)) for step, task in tasks.items()}
 
     few, many = steps(FEW), steps(MANY)
-    # What takes no time at all cannot be compared.
+    # Steps that take almost no time cannot be compared.
     slow = {step: (few[step], many[step]) for step in few if many[step] > 0.02 + LINEAR * few[step]}
     assert not slow
 
@@ -82,7 +82,7 @@ def test_time_grows_as_the_state_does(state: Any, name: str) -> None:
 @pytest.mark.parametrize("name", DATA)
 def test_memory_stays_under_three_times_that_of_the_data(state: Any, name: str) -> None:
     cls, make = declare(state, name)
-    # Tracing takes its time, and what there is for each entry shows with fewer of them too.
+    # Tracing takes its time, and a cost for each entry shows with fewer of them too.
     size = MANY if name == "a list" else FEW
     codec = state.JsonCodec()
     held: dict[str, Any] = {}
@@ -107,5 +107,5 @@ def test_memory_stays_under_three_times_that_of_the_data(state: Any, name: str) 
         do("hydrate JSON", lambda: cls.hydrate(held["dump"]))
     finally:
         tracemalloc.stop()
-    # What there was before is in each figure: the data or the state, and what is made of it.
+    # The memory used before is in each figure: the data or the state, and the result.
     assert max(peaks.values()) < 3, peaks

@@ -1,4 +1,4 @@
-"""Whatever its shape, a state comes back as it was, and shares nothing with its payloads."""
+"""A state of any shape is equal after a round trip, and shares nothing with its payloads."""
 
 import copy
 from collections.abc import Callable
@@ -17,7 +17,7 @@ PLAIN = (list, tuple, dict, set, frozenset)
 
 @pytest.fixture(scope="module")
 def draw_state(state: Any) -> Callable[..., Any]:
-    """Return what draws a state of a class that is drawn too."""
+    """Return a function that draws a state of a drawn class."""
 
     def draw_state(data: st.DataObject, **options: Any) -> Any:
         shape = Shapes(state, data.draw, **options).make_state(3)

@@ -1,4 +1,4 @@
-"""Whatever JSON says, hydrating it runs no code, sets nothing undeclared, and ends soon."""
+"""Hydrating any JSON runs no code, sets nothing undeclared, and ends soon."""
 
 import os
 import sys
