@@ -1,4 +1,4 @@
-"""`normalize_input`, per call, against a bare function and against other ways to the same.
+"""`normalize_input`, per call, against a bare function and against alternatives.
 
 Each way takes one parameter, which is a dict or else a JSON string of it. The loop around the
 calls is in every figure: it makes the bare call look a little slower, and ratios smaller.

@@ -55,13 +55,13 @@ def measure(folder: Path, quick: bool) -> Result:
 
 
 def _isolated_copier(folder: Path) -> Callable[..., None]:
-    """Return a function that runs Copier as a process, without anybody's settings."""
+    """Return a function that runs Copier as a process, without the settings of its user."""
     settings = folder / "settings.yml"
     settings.write_text("{}\n")
     environment = {
         "COPIER_SETTINGS_PATH": str(settings),
         "GIT_CONFIG_NOSYSTEM": "1",
-        # Otherwise it might be Copier itself that is compiled, again and again.
+        # Otherwise each run might compile Copier again.
         "PYTHONDONTWRITEBYTECODE": "",
     }
 

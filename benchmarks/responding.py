@@ -27,7 +27,7 @@ LINEAR_LIMIT = 1.5
 _LITERAL = "dict literal"
 _OURS = "Response.success()"
 
-# Where it stands, without a call: so it has the least that it can take.
+# Written in place, without a call: so it takes the least time possible.
 _WRITTEN = """{
     "status": "success",
     "action": action,
@@ -96,7 +96,7 @@ def _time_small(ways: dict[str, Success], rounds: int) -> Timings:
 
 
 def _time_large(ways: dict[str, Success], rounds: int) -> Timings:
-    """Time equally many records in each case, in one response or in thousands."""
+    """Time the same number of records in each case, in one response or in thousands."""
     records = [_record(number) for number in range(max(_ENTRIES))]
 
     def rival(success: Success, entries: int) -> Rival:

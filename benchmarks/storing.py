@@ -49,9 +49,9 @@ from benchmarks.timing import Rival, Timings, take_turns
 LIMIT = 1.3
 FILE_LIMIT = 2.0
 
-# So many keys of 1 KB.
+# Numbers of keys of 1 KB.
 _SIZES = {"1 KB": 1, "1 MB": 1_000, "50 MB": 50_000}
-# So many keys in a row, each drawn anew.
+# The number of keys in a row, each drawn anew.
 _TIMES = 5
 # Ways that write all keys for the sake of one are slow enough to show in few rounds.
 _ROUNDS = {
@@ -538,7 +538,7 @@ def _shelve_backend(folder: Path) -> str:
 
 def _keep_in_tinydb(place: Path, state: State, stack: ExitStack) -> Kept:
     database = stack.enter_context(TinyDB(place / "state.json"))
-    # By number, which takes no search.
+    # By number, which needs no search.
     numbers = {key: number for number, key in enumerate(state, 1)}
     database.insert_multiple(Document(state[key], numbers[key]) for key in state)
     return Kept(
@@ -559,6 +559,6 @@ def _keep_in_plain_file(place: Path, state: State, stack: ExitStack) -> Kept:
 
 
 def _redis_client(url: str) -> Any:
-    """Return a client with the settings of the store's."""
+    """Return a client with the same settings as the store's."""
     retry = Retry(NoBackoff(), 0)
     return redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=5.0, retry=retry)

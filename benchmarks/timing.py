@@ -26,7 +26,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Timings:
-    """The seconds that each rival took in each round, for doing it once."""
+    """The seconds that each rival took in each round, for one execution."""
 
     seconds: Mapping[str, list[float]]
 

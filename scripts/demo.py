@@ -76,7 +76,7 @@ OTHERS_SETTINGS = ("FORCE_COLOR", "PYTEST", "PYTHON", "UV_PROJECT", "UV_PYTHON",
 
 
 class StoppedError(Exception):
-    """Something did not hold, or the demo must not go on."""
+    """A check has failed, or the demo must not go on."""
 
 
 class Screen:
@@ -116,7 +116,7 @@ class Demo:
     """The steps of the demo, each of which needs those before it.
 
     Args:
-        folder: Where the project and the program's state come to lie.
+        folder: The folder for the project and the program's state.
         console: Where to print.
     """
 
@@ -131,7 +131,7 @@ class Demo:
         }
 
     def play(self) -> None:
-        """Show everything; raises StoppedError at the first thing that does not hold."""
+        """Show everything; raises StoppedError at the first failed check."""
         self.scaffold()
         self.install()
         self.use()
@@ -283,7 +283,7 @@ class Demo:
         return lines
 
     def _run(self, *command: str | Path, folder: Path | None = None, status: int = 0) -> str:
-        """Run a command that is to end with that status, and return all that it said."""
+        """Run a command that must end with that status, and return its output."""
         result = subprocess.run(
             command,
             cwd=folder or self.project,
@@ -328,7 +328,7 @@ def is_of_the_demo(project: Path) -> bool:
 
 
 def count_files(names: Sequence[str]) -> str:
-    """Return how many files there are, and where."""
+    """Return the number of files, in all and in each folder."""
     folders = Counter(name.split("/")[0] for name in names if "/" in name)
     counts = [f"{count} in {folder}/" for folder, count in folders.items()]
     return f"{len(names)} files: {', '.join(counts)}, {len(names) - folders.total()} at the top"

@@ -1,4 +1,4 @@
-"""Which answers are tried: every pair of them, and each kind of project with all and nothing."""
+"""The tried answers: every pair of two answers, and each type of project with all and nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -47,12 +47,12 @@ NOT_ASKED = {
     },
     **{kind: {"layout"} for kind in PROJECT_TYPES if kind != "modules_only"},
 }
-# The example stands on these, the stores on the second of them.
+# The example needs these, and the stores need the second of them.
 EXAMPLE_NEEDS = ("include_api_utilities", "include_persistence_helpers")
 
 
 def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the answers to questions that are asked with these answers."""
+    """Return the answers without those to questions that are not asked."""
     not_asked = set(NOT_ASKED[answers["project_type"]])
     if not all(answers.get(name, True) for name in EXAMPLE_NEEDS):
         not_asked.add("include_example")
@@ -64,7 +64,7 @@ def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pairwise() -> list[dict[str, Any]]:
-    """Return sets of answers in which every two values of two questions meet."""
+    """Return sets of answers in which every pair of values of two questions occurs."""
     return [asked(dict(zip(VALUES, case, strict=True))) for case in AllPairs(list(VALUES.values()))]
 
 

@@ -63,7 +63,7 @@ def module_source(name: str) -> str:
 
 
 def import_module(name: str) -> Any:
-    """Import a module of `utils` on its own."""
+    """Import a module of `utils/` without the other ones."""
     module = sys.modules[f"emitted_{name}"] = ModuleType(f"emitted_{name}")
     exec(compile(module_source(name), f"{name}.py", "exec"), vars(module))  # noqa: S102 - ours
     return module
@@ -88,7 +88,7 @@ def copy_template(destination: Path) -> Path:
 
 
 def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Path:
-    """Render a project with the defaults and these answers, never trusting the template.
+    """Render a project with the defaults and these answers, without trusting the template.
 
     Copier accepts unknown answers in silence; a misspelt one fails here.
     """
@@ -234,7 +234,7 @@ class ProjectEnvironment(Environment):
         self.install(*self.TOOLS, cwd=self.folder)
 
     def install_project(self, project: Path) -> Environment:
-        """Install a project as it lies there, in an environment of its own on top of this one."""
+        """Install a project from its folder, in an environment of its own on top of this one."""
         folder = project.with_name(f"{project.name}-environment")
         layer = Environment(folder, self.tool("python"))
         (packages,) = self.folder.glob("lib/*/site-packages")
@@ -274,7 +274,7 @@ class ProjectEnvironment(Environment):
 
 
 def interpreters() -> list[Path]:
-    """Return every interpreter from Python 3.11 up that is on the machine, one a version."""
+    """Return an interpreter for each Python version from 3.11 up on the machine."""
     names = ("python3.11", "python3.12", "python3.13", "python3.14")
     candidates = [Path(found) for name in names if (found := shutil.which(name))]
     candidates += sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3"))

@@ -1,4 +1,4 @@
-"""Teams with a project already add the modules, and nothing of theirs changes."""
+"""Teams with an existing project can add the modules, and their own files do not change."""
 
 import re
 import shutil

@@ -60,7 +60,7 @@ CHOSEN = [
     nothing("web_service"),
     nothing("daemon"),
 ]
-WHOLE = CHOSEN[:5]  # the others have nothing that these do not have
+WHOLE = CHOSEN[:5]  # the features of these include those of the others
 chosen = pytest.mark.parametrize("answers", CHOSEN, ids=label)
 
 
@@ -82,7 +82,7 @@ def test_the_tests_pass_and_reach_every_branch(
     home = tmp_path / "home"
     home.mkdir()
     arguments = ["--cov", "--cov-fail-under=100", "-p", "no:cacheprovider"]
-    arguments += ["-n", "2"] if answers in WHOLE else []  # they take long enough for it to pay
+    arguments += ["-n", "2"] if answers in WHOLE else []  # long enough to repay the processes
     own = {"HOME": str(home), "COVERAGE_FILE": str(tmp_path / "coverage")}
     installed.run_module("pytest", *arguments, cwd=project, env=own)
     assert list(home.iterdir()) == [], "the emitted tests wrote to the user's home"
@@ -193,7 +193,7 @@ def test_the_packages_build_and_run_in_an_empty_environment(
         assert shown == "sample 0.1.0\n"
 
 
-# This one runs every other test: it is tried here only where there is no other.
+# The tests of this Python run above: it is tried here only if there is no other.
 OTHERS = [path for path in interpreters() if path != Path(sys.executable)] or interpreters()
 
 

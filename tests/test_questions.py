@@ -1,4 +1,4 @@
-"""Answers are refused with a way out, or rendered right into every format."""
+"""A bad answer is refused with a way out; a good one is rendered correctly in every format."""
 
 import ast
 import json

@@ -126,7 +126,7 @@ def test_an_untouched_project_becomes_what_a_fresh_copy_is(
     answers = make(project_type, package_name="sample")
     project = start(template, tmp_path / "old" / "sample", **answers)
     for path in sorted((template / "template").rglob("*")):
-        # A new comment at the end of every Python file, a new file, and a file less.
+        # A comment at the end of every Python file, a new file, and a deleted one.
         if path.is_file() and ".py" in path.suffixes and "include" not in path.read_text()[:12]:
             path.write_text(path.read_text() + "# Newer.\n")
     (template / "template/NEWS.md").write_text("# News\n")
@@ -216,7 +216,7 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
 
 
 def test_a_feature_that_is_newer_than_the_project_arrives(tmp_path: Path) -> None:
-    """The older template is this one without AGENTS.md: no question, no file, no block."""
+    """The older template is this one without AGENTS.md: without its question, file and block."""
     older = copy_template(tmp_path / "template")
     configuration = (older / "copier.yml").read_text()
     for part in (

@@ -16,7 +16,7 @@ from support import import_module
 
 MODULE = Path(__file__).parents[2] / "template/src/{{package_name}}/utils/errors.py.jinja"
 
-# Control characters too, and a lone surrogate: two that meet, JSON makes one character of.
+# Control characters too, and lone surrogates: JSON joins two adjacent ones to one character.
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\ud800"))
 HOSTILE = st.one_of(
     ANYTHING,
@@ -214,7 +214,7 @@ def test_a_hostile_id_costs_no_more_than_an_ordinary_one(errors: ModuleType, wor
 
 
 def test_the_time_grows_with_the_number_of_candidates_only(errors: ModuleType) -> None:
-    """Candidates that all look alike, where comparing one by one would be slowest."""
+    """Return candidates that are all similar, so that comparing them one by one is slowest."""
 
     def cost(count: int) -> float:
         available = [f"server-{number:06}" for number in range(count)]

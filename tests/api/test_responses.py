@@ -311,7 +311,7 @@ class Hostile(Exception):  # noqa: N818 - stands for any
 
 
 def named(name: str, text: str) -> Exception:
-    # No class can have these in its name; to take them out would make another text of a secret.
+    # A class cannot have these in its name; without them a secret would be another text.
     short = "Odd" if re.search(r"[\0\ud800-\udfff]", name) else name
     kind = type(short, (Exception,), {"__module__": name})
     return kind(text)  # type: ignore[no-any-return]
@@ -402,7 +402,7 @@ def assert_clean(output: str, lines: int | None = None) -> None:
 
 
 def count_calls(function: Callable[[], object]) -> int:
-    """Count the calls that a function makes, those into C included: a clock that never varies."""
+    """Count the calls that a function makes, those into C included: a clock without noise."""
     calls = 0
 
     def count(_frame: types.FrameType, event: str, _argument: object) -> None:

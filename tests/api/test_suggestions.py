@@ -100,7 +100,7 @@ RIVALS: Mapping[str, Suggest] = {
 
 
 def measure(suggest: Suggest) -> dict[str, float]:
-    """Return by kind of pair how many per cent had the right word first; of the last, any."""
+    """Return, by kind of pair, the percentage with the right word first; for the last kind, any."""
     outcomes: dict[str, list[bool]] = defaultdict(list)
     for pair in PAIRS:
         found = list(suggest(pair.typed, VOCABULARIES[pair.vocabulary]))

@@ -67,7 +67,7 @@ def os_outcome(action: Callable[[], object]) -> str:
 
 
 def marked(*actions: Callable[[], object]) -> None:
-    """Mark for a tracer the part that counts, with a rare call before and after it."""
+    """Mark the relevant part for a tracer, with a rare call before and after it."""
     os.getppid()
     outcomes = [*map(os_outcome, actions)]
     os.getppid()
@@ -103,7 +103,7 @@ def said_before_kill(
         after_first: Let the time begin with the first answer.
 
     Returns:
-        The numbers that it has said.
+        The numbers that it has printed.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -146,7 +146,7 @@ def become_ordinary_user() -> None:
 
 
 def write_in_place(path: Path, data: bytes, *, private: bool) -> None:
-    """Stand in for `write_durably`, with the mistake of writing over the old content."""
+    """Replace `write_durably` by the mistake of overwriting the old content in place."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -204,7 +204,7 @@ class ObjectPrograms:
         marked(self.opened(path)._clear_state)
 
     def clear_again(self, path: str) -> None:
-        """As after a first attempt that has deleted the file, and failed to make that durable."""
+        """Clear as after a first attempt that deleted the file, but not durably."""
         state = self.opened(path)
         marked(state._state_file.unlink, state._clear_state)
 
@@ -257,7 +257,7 @@ class ObjectPrograms:
         say(os_outcome(state._save_state), self.opened(path).count)
 
     def hold(self, path: str) -> None:
-        """Enter a transaction, say so, and stay until killed."""
+        """Enter a transaction, report it, and stay until killed."""
         with self.opened(path)._transaction():
             say("inside")
             time.sleep(600)
@@ -365,7 +365,7 @@ class ObjectPrograms:
             worker.join()
         say(json.dumps([worker.exitcode for worker in workers]))
 
-    # Faults: mistakes that others ship. A proof that does not notice them would prove nothing.
+    # Faults: common mistakes of other programs. A proof that misses them would prove nothing.
 
     def _flush_only(self, wanted: Callable[[int], bool]) -> None:
         flush = self._persistence._flush
@@ -504,7 +504,7 @@ class StorePrograms(_PackagePrograms):
         os._exit(0)
 
     def update_many(self, url: str, times: str, gate: str) -> None:
-        """Update as soon as a file is there, for which others wait too."""
+        """Update as soon as a file exists, for which other processes wait too."""
         with self._state.open_store(url) as store:
             store.load(KEY)
             say("ready")
@@ -622,7 +622,7 @@ class StorePrograms(_PackagePrograms):
         """Save at a limit of the process, read the store, then save without the limit."""
         with self._state.open_store(url) as store:
             with limited(limit, lowest):
-                # Of a store that is open, and of one that is not.
+                # With a store that is open, and with one that is not.
                 reached = [outcome(lambda: store.save(KEY, "x" * 200_000))]
                 reached += [outcome(lambda: self._state.open_store(url).save(KEY, "x" * 200_000))]
             found = store.load(KEY).value
@@ -645,7 +645,7 @@ class StorePrograms(_PackagePrograms):
             record = store.load(KEY)
             say(json.dumps(record and record.value))
 
-    # Faults: mistakes that others ship. A proof that does not notice them would prove nothing.
+    # Faults: common mistakes of other programs. A proof that misses them would prove nothing.
 
     def _sqlite_told(self, synchronous: str) -> None:
         class Careless(sqlite3.Connection):

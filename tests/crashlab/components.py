@@ -21,7 +21,7 @@ def lacking(component: str) -> NoReturn:
 
 @functools.cache
 def is_present(component: str) -> bool:
-    """Try it where being installed is not enough: containers forbid tracing and mounting."""
+    """Try it: an installed program is not enough, as containers forbid tracing and mounting."""
     match component:
         case "Linux":
             return sys.platform == "linux"

@@ -13,8 +13,8 @@ the states they can lead to are enumerated, in a model a little harsher than ext
 
 Owners and times are left out. A call that the model does not know is refused, not ignored.
 
-Where many writes are not pinned, as in a database, the states are too many: then those are taken
-in which one write has fared unlike all others, or a write is the last, and some at random.
+Where many writes are not pinned, as in a database, there are too many states. Then the tried ones
+are those in which one write differs from all others or is the last, and some at random.
 """
 
 import math

@@ -47,10 +47,10 @@ class Disk:
         self._mount(at=self.folder)
 
     def cut_and_restart_under(self, writer: subprocess.Popen[str]) -> tuple[int, int]:
-        """Cut the power at a random moment under a process that says each number it has saved.
+        """Cut the power at a random moment under a process that prints each number it has saved.
 
         Returns:
-            The last number that was said before the cut, and the last that was said at all.
+            The last number that was printed before the cut, and the last that was printed at all.
             Unlike a real one, this cut does not stop the writer, and xfs may let an fsync that
             comes after it succeed: only the first of the two counts as acknowledged.
         """

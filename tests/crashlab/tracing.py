@@ -1,4 +1,4 @@
-"""strace: to read the system calls of a child, to fail one of them, or to kill at it."""
+"""Use strace to read the system calls of a child, to fail one of them, or to kill at it."""
 
 import os
 import re
@@ -110,7 +110,7 @@ def _opened(call: str, line: str, arguments: list[str], root: Path) -> Iterator[
         yield ("truncate", *_paths(arguments, root), 0)
 
 
-# Calls by the operation that they are: of paths alone, and with a number in some base.
+# Calls by their operation: those with paths alone, and those with a number in some base.
 _OF_PATHS = {
     "fdatasync": "fsync",
     "fsync": "fsync",
@@ -146,7 +146,7 @@ def _split(line: str) -> tuple[str, list[str], int]:
 
 
 def _paths(arguments: Iterable[str], root: Path) -> Iterator[str]:
-    """Return each path named, or the open file's own; a name follows the folder it is in."""
+    """Return each path named, or that of the open file; a name follows its folder."""
     base, names = "/", []
     for argument in arguments:
         if match := re.match(r"\w+<(.*)>", argument):

@@ -41,7 +41,7 @@ def test_threads_with_objects_of_their_own_lose_nothing(
 def test_threads_of_several_processes_that_lock_several_files_do_not_fail(
     children: Children, persistence: Any, memory: Path
 ) -> None:
-    """POSIX locks belong to processes: the system may see a deadlock where there is none."""
+    """POSIX locks belong to processes: the system may see a deadlock that does not exist."""
     paths = memory / "a.json", memory / "b.json"
     running = [children.start("transact_in_threads", 100, *paths) for _ in range(3)]
     assert [each.communicate(timeout=100)[0] for each in running] == ["[]\n"] * 3

@@ -20,7 +20,7 @@ from support import ProjectEnvironment, render_once
 
 KILLS = 40
 
-# Each attempt leaves a line and makes a result of its own, so that a second one shows.
+# Each attempt leaves a line and makes a result of its own, so that a second one is visible.
 RECORDING = """
 import secrets, sys
 from pathlib import Path
@@ -85,7 +85,7 @@ class Daemon:
             return answer
 
     def submit(self, name: str) -> None:
-        """Import a server as a job; keep in mind whether that was accepted."""
+        """Import a server as a job; record whether it was accepted."""
         self.unanswered.add(name)
         definitions = {name: {"url": f"https://{name}.example.org"}}
         try:
@@ -105,7 +105,7 @@ class Daemon:
         return by_id
 
     def attempts(self) -> list[list[str]]:
-        """Read which job was tried when, and as which attempt; the oldest first."""
+        """Read the attempts at each job, the oldest first."""
         file = self.folder / "attempts"
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 

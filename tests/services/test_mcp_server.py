@@ -96,7 +96,7 @@ def stdio(program: list[str]) -> StdioServerParameters:
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> CallToolResult:
-    """Call a tool, which must end within a time that suits them all."""
+    """Call a tool, which must end within a time limit."""
     async with asyncio.timeout(30):
         return await client.call_tool(tool, arguments)
 

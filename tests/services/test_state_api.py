@@ -112,7 +112,7 @@ def receive(connection: ClientConnection) -> Any:
 
 
 def receive_until(connection: ClientConnection, state: object) -> None:
-    """Receive until the state arrives; those before it may be left out."""
+    """Receive until the state arrives; earlier ones may be left out."""
     while receive(connection) != state:
         pass
 

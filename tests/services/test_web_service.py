@@ -68,7 +68,7 @@ class Service:
         self.port = int(found[1])
 
     def kill(self) -> None:
-        """End it as a power cut would, as far as processes know one."""
+        """Kill it without a warning, which is the closest to a power cut for a process."""
         self._process.kill()
         self._process.wait()
 

@@ -31,7 +31,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tmp_path_factory.mktemp("emitted") / "project"
     stores = ["json", "sqlite", "redis"]
     render(project, project_type="library", package_name="kept", state_stores=stores)
-    # Now, and not in the middle of a trace.
+    # Compile now, not in the middle of a trace.
     compileall.compile_dir(project / "src", quiet=1)
     return project / "src"
 
@@ -88,7 +88,7 @@ def url_of(memory: Path, request: pytest.FixtureRequest) -> UrlOf:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until something is so; a busy machine may take its time."""
+    """Wait until a condition is true; a busy machine may be slow."""
     end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end, "nothing of it in 30 seconds"

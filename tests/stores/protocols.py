@@ -15,11 +15,11 @@ class Protocol:
     """A kind of store, the program that changes it, and its value before and after.
 
     Attributes:
-        kind: Of which kind the store is.
+        kind: The kind of the store.
         program: The program and its arguments, besides the URL.
         old: The value before.
         new: The value after.
-        before: The programs that have brought it there.
+        before: The programs that created the value before.
     """
 
     kind: str

@@ -1,7 +1,7 @@
 """After any crash, a store that is opened again holds the state from before or after.
 
 Each protocol is run once and recorded; the emitted code then opens a store in every state that
-the recorded calls can leave on the disk. The same is done with mistakes planted, to be caught.
+the recorded calls can leave on the disk. Planted mistakes must be caught in the same way.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from stores.protocols import PROTOCOLS
 
 pytestmark = pytest.mark.needs("Linux", "strace")
 
-# SQLite's index of its log is shared memory in the guise of a file, made anew after a crash.
+# SQLite's index of its log is shared memory in a file, created anew after a crash.
 INDEX = "state-shm"
 # A write to a database is of a page: its log has as many as eight before it is flushed.
 MOST = 100

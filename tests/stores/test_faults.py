@@ -1,6 +1,6 @@
 """A fault in a file is reported, and costs nothing: saved values stay.
 
-When it is well again, so is the store, by itself.
+After the fault, the store works again by itself.
 """
 
 import contextlib
@@ -47,9 +47,9 @@ def violations(name: str, experiment: Experiment) -> Iterator[str]:
             fits = failure.found == (protocol.new if returned else protocol.old)
             errors |= {"NotDurableError"}
         else:
-            # A commit whose flush has failed may be found all the same.
+            # A commit may be found although its flush has failed.
             fits = protocol.allows(failure.found, returned=answer == "done")
-            # SQLite takes a page that cannot be read for a damaged one.
+            # SQLite treats an unreadable page as a damaged one.
             errors |= {"CorruptStateError"} if failure.call.startswith("pread64") else set()
         if failure.litter or not fits or answer not in {"done", *errors}:
             yield str(failure)
@@ -302,7 +302,7 @@ def test_a_file_and_its_generation_before_that_are_both_torn_are_left_alone(
             with pytest.raises(state.CorruptStateError, match="nor can its previous generation"):
                 attempt()
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-        # As the message says: moved away, it begins anew, and with versions that are new.
+        # As the message says: with the file moved away, the store starts empty, with new versions.
         (tmp_path / "state").rename(tmp_path / "torn")
         assert store.load("count") is None
         assert store.save("count", 3).version > version

@@ -69,7 +69,7 @@ def across_processes(trial: Trial) -> bool:
 
 
 def across_machines(trial: Trial) -> bool:
-    """Whether it is reached by its address alone, over networks that have nothing in common."""
+    """Whether the store is reached by its address alone, over separate networks."""
     if trial.kind != "redis":
         # It is a path on this machine, or nothing that another process could reach.
         return False
@@ -152,7 +152,7 @@ def is_told(told: Told, value: int) -> bool:
 
 
 def test_watchers_are_told_about_as_soon_as_is_promised(trial: Trial) -> None:
-    """Ten times as late is late; the rest is for a machine that has other things to do."""
+    """Ten times as late is late; the rest allows for a busy machine."""
     with trial.open() as store, trial.open() as another:
         latency: float = store.capabilities.watch_latency
         writer = store if trial.kind == "memory" else another
@@ -164,7 +164,7 @@ def test_watchers_are_told_about_as_soon_as_is_promised(trial: Trial) -> None:
                 saved = time.monotonic()
                 wait_for(functools.partial(is_told, told, number))
                 late.append(time.monotonic() - saved)
-    # Most of them, at least: a process may be held up at any moment.
+    # Most of them, at least: a process may be delayed at any moment.
     assert sorted(late)[7] <= 10 * latency + 0.5
 
 

@@ -1,4 +1,4 @@
-"""A server that dies, starves or cannot be reached: clear errors, and then all is well again."""
+"""A server that dies, starves or cannot be reached: clear errors, then a full recovery."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from stores.proxy import Proxy
 from stores.redis_server import HOST, RedisServer, running
 
 SOON = 1.0
-"""How long a store waits for a server here."""
+"""The timeout of stores here, in seconds."""
 
 
 def add_one(count: int | None) -> int:
@@ -42,7 +42,7 @@ def proxy(server: RedisServer) -> Iterator[Proxy]:
 
 @pytest.fixture
 def urls(server: RedisServer, proxy: Proxy) -> tuple[str, str]:
-    """Return the URL of a namespace, and that through a network that can be cut."""
+    """Return the URL of a namespace, and its URL through a network that can be cut."""
     url = server.url
     return url, url.replace(f"{HOST}:{server.port}", f"{HOST}:{proxy.port}")
 
@@ -77,7 +77,7 @@ class Load:
             thread.join()
 
     def goes_on(self) -> None:
-        """Wait until more is acknowledged."""
+        """Wait until further saves are acknowledged."""
         before = self.acknowledged
         wait_for(lambda: self.acknowledged > before + 50)
 
@@ -232,7 +232,7 @@ def test_a_server_without_memory_refuses_and_keeps_what_it_has(
             fill(store, large)
         there = store.keys()
         assert len(there) > 3
-        # Even small ones, for which there may have been room when the connection had done.
+        # Even small ones, which may have had room just after the connection ended.
         own_server.ask("CONFIG", "SET", "maxmemory", used)
         changes: list[Callable[[], object]] = [
             lambda: store.save("kept", large),
@@ -269,7 +269,7 @@ def test_a_subscriber_that_stands_still_is_cut_off_and_catches_up(
         clients = own_server.count_clients()
         os.kill(watcher.pid, signal.SIGSTOP)
         numbers = itertools.count()
-        # Until the server has enough of it, which others do not notice.
+        # Until the server cuts the subscriber off; the others must not notice.
         wait_for(
             lambda: (
                 store.save("a", f"{next(numbers)} " + "x" * 500_000)

@@ -88,7 +88,7 @@ def text_of(value: Any) -> str:
 
 
 class Machine(RuleBasedStateMachine):
-    """A store beside its model. A subclass says which store."""
+    """A store beside its model. A subclass names the store."""
 
     kind = ""
     state: Any = None

@@ -34,7 +34,7 @@ def test_a_slow_watcher_holds_up_nobody_and_is_told_the_latest(
         assert not len(told_slowly)
         go_on.set()
         wait_for(lambda: [told_slowly.latest(f"key {n}") for n in range(3)] == [297, 298, 299])
-        # The one that it was busy with, and the latest of each.
+        # The change that it was busy with, and the latest one of each key.
         assert len(told_slowly) <= 4
         assert not told.twice()
         assert not told_slowly.twice()

@@ -1,4 +1,4 @@
-"""When two values are the same, and when they share something that can change."""
+"""Compare values: whether they are the same, and whether they share something changeable."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 
-# Making classes takes its time.
+# Making classes takes time.
 HEALTH: Any = [*HealthCheck]
 
 

@@ -1,4 +1,4 @@
-"""A state with containers of every kind at any depth, and plain Python that does the same."""
+"""A state with containers of every kind at any depth, and a model of it in plain Python."""
 
 import copy
 import operator as typed_operator
@@ -17,7 +17,7 @@ Draw = Callable[[Strategy], Any]
 
 
 class Leaf:
-    """The plain model of a state in the state."""
+    """The plain model of the inner state."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -103,7 +103,7 @@ class World:
     leaves: list[Any]
 
     def make(self, recipe: Any) -> Any:
-        """Return a new value, with the leaves of this world."""
+        """Return a new value, with this world's leaves."""
         match recipe:
             case Pick(number):
                 return self.leaves[number]
@@ -125,7 +125,7 @@ class Call:
 
     Attributes:
         text: Its description, for failures.
-        run: Does it to a container of a world.
+        run: Executes it on a container of a world.
         returns: Whether its result is the same in both.
     """
 
@@ -171,7 +171,7 @@ def targets(live: Any, model: Any, of: Type) -> Iterator[Target]:
 
 
 def call(draw: Draw, target: Target) -> Call:
-    """Draw something to do to a container, or to the fields of a state."""
+    """Draw an operation on a container, or on the fields of a state."""
     if target.fields:
         name = draw(st.sampled_from(sorted(target.fields)))
         recipe = draw(values_of(target.fields[name]))

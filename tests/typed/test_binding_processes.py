@@ -1,4 +1,4 @@
-"""States that several processes bind to one key: no change is lost, and none is half there."""
+"""States that several processes bind to one key: no change is lost, and none is partly saved."""
 
 import compileall
 import contextlib
@@ -39,7 +39,7 @@ class Process:
         return self.answer()
 
     def tell(self, call: str, *arguments: object) -> None:
-        """Ask, and read the answer later, so that others are asked meanwhile."""
+        """Send a call; the answer is read later, so that other processes can be asked meanwhile."""
         assert self._popen.stdin
         self._popen.stdin.write(json.dumps([call, *arguments]) + "\n")
         self._popen.stdin.flush()
@@ -162,7 +162,7 @@ def test_a_process_killed_while_it_saves_leaves_a_state_that_is_whole(
     for line in found:
         saved, number, is_whole = json.loads(line)
         assert is_whole
-        # It may have saved once more, and not have come to say so.
+        # It may have saved once more, and been killed before it could report it.
         assert number in (saved, saved + 1)
 
 
@@ -181,7 +181,7 @@ def test_in_a_roll_out_the_newer_class_migrates_and_the_older_one_never_overwrit
     older.ask("change", {"title": "First"})
     assert older.ask("flush") == "done"
 
-    # While nothing is saved by the newer one, the older one goes on, and is followed.
+    # While the newer one saves nothing, the older one goes on, and its changes are followed.
     [newer] = processes.bind(url, "Newer")
     assert newer.ask("values") == {"name": "First", "zoom": 100}
     older.ask("change", {"title": "Second"})
@@ -261,7 +261,7 @@ def test_after_a_backup_was_put_back_changes_are_saved_on_top_of_it(
 
 
 class FolderOutage:
-    """A folder that something else stands in for, as after an unmount."""
+    """A folder that another one hides, as after an unmount."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Type checkers know the fields of a state: they pass right use, and find each wrong one."""
+"""Type checkers know the fields of a state: correct use passes, and each mistake is found."""
 
 import json
 import sys
@@ -127,7 +127,7 @@ async def use() -> None:
     set_strict(False)
 """
 
-# Each line that is marked, and no other, has an error for both.
+# Both checkers must report each marked line, and no other.
 WRONG = """
 from typing import Any
 

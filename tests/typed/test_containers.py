@@ -107,7 +107,7 @@ class Bench:
         return found
 
     def do(self, target: Target, call: Call) -> None:
-        """Do something in both worlds: the outcome is the same."""
+        """Execute an operation in both worlds: the outcome must be the same."""
         before = self.live.board.drain(), len(self.told)
         elements = [*target.model] if isinstance(target.model, list) else []
         expected = outcome(call, self.model, target.model)
@@ -118,11 +118,11 @@ class Bench:
             return
         assert type(found) is type(expected), (call.text, found, expected)
         assert (self.live.board.drain(), len(self.told)) == before, call.text
-        if isinstance(target.model, list):  # a plain sort that fails leaves them as they come
+        if isinstance(target.model, list):  # a failed plain sort leaves any order
             target.model[:] = elements
 
     def assert_equal(self) -> None:
-        """See that state and model have the same in them."""
+        """Check that state and model have equal values."""
         assert same(vars(self.model.board), {n: getattr(self.live.board, n) for n in FIELDS})
 
     def follow(self) -> None:

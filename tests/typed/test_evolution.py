@@ -55,7 +55,7 @@ class Column:
 
 @dataclass
 class Edition:
-    """A class as it was at some time.
+    """A class at some time in its history.
 
     Attributes:
         columns: Its fields.
@@ -158,7 +158,7 @@ class Outcome:
         values: Those of the state.
         dropped: The values that are not in it, and must be reported.
         newer: The unknown values that it keeps.
-        words: Sets of words of which the error has all of one set.
+        words: Sets of words; the error must have all words of at least one set.
     """
 
     values: Values = field(default_factory=dict[str, Any])
@@ -314,7 +314,7 @@ def test_a_payload_of_another_version_ends_in_a_state_or_in_an_error_that_says_w
     event("newer" if expected.newer else "dropped" if expected.dropped else "state")
     assert type(found) is target.cls, found
     assert same({each.name: getattr(found, each.name) for each in target.columns}, expected.values)
-    # Once each, on the complete state, and in this order.
+    # Each runs once, on the complete state, and in this order.
     assert setting.hooks == [(found, "complete"), (found, "effect", repr(found))]
     assert len(setting.logged) == bool(expected.dropped)
     for name in expected.dropped:

@@ -31,7 +31,7 @@ DATA: dict[str, tuple[Any, Callable[[int], Any]]] = {
 
 @pytest.fixture
 def without_collections() -> Iterator[None]:
-    """Keep the cyclic garbage collector, whose runs come when they like, out of the figures."""
+    """Keep the cyclic garbage collector, which runs at any time, out of the figures."""
     gc.collect()
     gc.disable()
     yield
@@ -69,7 +69,7 @@ def test_time_grows_as_the_state_does(state: Any, name: str) -> None:
             "hydrate": lambda: cls.hydrate(decoded),
             "hydrate as drained": lambda: cls.hydrate(payload),
         }
-        # A small one may be disturbed, and is tried again.
+        # A short measurement may be disturbed, and is repeated.
         times = 1 if size == MANY else 3
         return {step: min(seconds(task) for _ in range(times)) for step, task in tasks.items()}
 
@@ -93,7 +93,7 @@ def test_memory_stays_under_three_times_that_of_the_data(state: Any, name: str) 
         plain = tracemalloc.get_traced_memory()[0]
 
         def do(step: str, task: Callable[[], Any], spent: str = "") -> None:
-            """Do something, keep the result instead of another, and note the peak meanwhile."""
+            """Execute a step, keep its result instead of the last one, and record the peak of memory."""
             tracemalloc.reset_peak()
             held[step] = task()
             peaks[step] = tracemalloc.get_traced_memory()[1] / plain

@@ -1,4 +1,4 @@
-"""Every method of a container in a state does as that of a plain one, and notifies its change."""
+"""Every method of a container in a state works as on a plain one, and notifies its change."""
 
 import copy
 import operator
@@ -13,7 +13,7 @@ Call = Callable[[Any], object]
 # The operators that work in place have no types.
 in_place: Any = operator
 
-# For each method calls, and the path of the change within the container; None: no change.
+# For each method, its calls, and the path of the change in the container; None: no change.
 LIST: dict[str, tuple[Call, tuple[object, ...] | None]] = {
     "append": (lambda it: it.append(4), (3,)),
     "append without a value": (lambda it: it.append(), None),

@@ -103,7 +103,7 @@ def test_hydrating_leaves_its_source_as_it_was(
 
 
 def routes(state: Any) -> dict[str, Callable[[Any], Any]]:
-    """Return the ways from a state to a payload that is hydrated."""
+    """Return the ways from a state to a payload and back."""
     json, pickled = state.JsonCodec(), state.PickleCodec()
     return {
         "as drained": lambda one: one.drain(),
