@@ -54,7 +54,7 @@ def make_package(project: Path, package: str) -> Path:
 
 
 @pytest.mark.parametrize("package", ["src/theirs", "theirs"])
-def test_the_layout_is_found_and_nothing_else_is_touched(package: str, tmp_path: Path) -> None:
+def test_the_layout_is_detected_and_no_other_file_is_changed(package: str, tmp_path: Path) -> None:
     project = make_package(tmp_path / "project", package)
     before = files_of(project)
     render(project, project_type="modules_only", package_name="theirs")
@@ -88,7 +88,7 @@ def test_both_layouts_get_the_same_modules(answers: dict[str, Any], tmp_path: Pa
     assert flat == src
 
 
-def test_a_utils_package_of_theirs_keeps_its_init_for_ever(tmp_path: Path) -> None:
+def test_an_existing_utils_package_keeps_its_init_file(tmp_path: Path) -> None:
     template = copy_template(tmp_path / "template")
     commit_all(template)
     git(template, "tag", "v1.0.0")

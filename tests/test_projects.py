@@ -93,7 +93,7 @@ MODULES = ("errors", "persistence", "responses", "validation")
 
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("answers", [CHOSEN[1]], ids=label)
-def test_a_module_is_reached_whole_by_its_own_tests(
+def test_the_tests_of_a_module_reach_all_of_its_branches(
     project: Path, module: str, installed: Environment, tmp_path: Path
 ) -> None:
     reach = (f"--cov=sample.utils.{module}", "--cov-fail-under=100", "-p", "no:cacheprovider")
@@ -112,7 +112,7 @@ def test_a_module_works_when_copied_alone(module: str, tmp_path: Path) -> None:
 
 
 @chosen
-def test_mypy_is_strict_and_content_on_every_platform(
+def test_strict_mypy_finds_no_error_on_any_platform(
     project: Path, answers: dict[str, Any], installed: Environment, shared: Path
 ) -> None:
     for platform in ("linux", "win32", "darwin") if answers in WHOLE else ("linux",):
@@ -152,7 +152,7 @@ def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[s
 
 
 @chosen
-def test_pyright_is_strict_and_content(
+def test_strict_pyright_finds_no_error(
     project: Path, environment: ProjectEnvironment, shared: Path
 ) -> None:
     report = pyright_report(environment, shared)
@@ -199,7 +199,7 @@ OTHERS = [path for path in interpreters() if path != Path(sys.executable)] or in
 
 @pytest.mark.parametrize("python", OTHERS, ids=str)
 @pytest.mark.parametrize("answers", WHOLE, ids=label)
-def test_it_works_on_every_other_python_there_is(
+def test_the_tests_pass_on_every_other_python(
     answers: dict[str, Any], python: Path, tmp_path: Path, shared: Path
 ) -> None:
     project = render(tmp_path / "sample", **answers)
@@ -232,7 +232,7 @@ def test_the_tests_pass_as_an_ordinary_user() -> None:
 
 
 @pytest.mark.parametrize("answers", WHOLE, ids=label)
-def test_the_oldest_dependencies_that_are_allowed_are_enough(
+def test_the_tests_pass_with_the_oldest_allowed_dependencies(
     answers: dict[str, Any], tmp_path: Path
 ) -> None:
     project = render(tmp_path / "sample", **answers)
@@ -248,7 +248,7 @@ def test_the_oldest_dependencies_that_are_allowed_are_enough(
         run(UV, "run", "--quiet", *oldest, *command, cwd=project)
 
 
-def test_what_its_owner_is_told_to_do_first_works(tmp_path: Path) -> None:
+def test_the_first_commands_in_a_new_project_work(tmp_path: Path) -> None:
     project = render(tmp_path / "sample", **CHOSEN[0])
     commit_all(project, "Start")
     path = {"PATH": f"{UV.parent}:/usr/local/bin:/usr/bin:/bin", "UV_PYTHON": sys.executable}

@@ -55,7 +55,7 @@ def module(template: Path, name: str) -> Path:
     return template / "template/src/{{package_name}}" / name
 
 
-def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> None:
+def test_an_update_brings_a_fix_and_keeps_every_edit(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample")
     own = {
         "src/sample/cli.py": (
@@ -120,7 +120,7 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("make", [everything, nothing])
 @pytest.mark.parametrize("project_type", PROJECT_TYPES)
-def test_an_untouched_project_becomes_what_a_fresh_copy_is(
+def test_an_untouched_project_becomes_equal_to_a_fresh_copy(
     make: Callable[..., dict[str, Any]], project_type: str, template: Path, tmp_path: Path
 ) -> None:
     answers = make(project_type, package_name="sample")
@@ -162,7 +162,7 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize(("project_type", "feature"), SWITCHES)
-def test_a_feature_can_be_added_later_and_taken_away_again(
+def test_a_feature_can_be_added_later_and_removed_again(
     project_type: str, feature: str, template: Path, tmp_path: Path
 ) -> None:
     off: dict[str, Any] = {}
@@ -183,7 +183,7 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
 
 
 @pytest.mark.parametrize("project_type", ["library", "web_service", "modules_only"])
-def test_stores_can_be_added_later_and_taken_away_again(
+def test_stores_can_be_added_later_and_removed_again(
     project_type: str, template: Path, tmp_path: Path
 ) -> None:
     off: dict[str, Any] = {"include_typed_state": False, "state_stores": []}
@@ -215,7 +215,7 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     assert "how-to/persist-application-state.md" in navigation
 
 
-def test_a_feature_that_is_newer_than_the_project_arrives(tmp_path: Path) -> None:
+def test_an_update_offers_a_feature_that_is_newer_than_the_project(tmp_path: Path) -> None:
     """The older template is this one without AGENTS.md: without its question, file and block."""
     older = copy_template(tmp_path / "template")
     configuration = (older / "copier.yml").read_text()
@@ -241,7 +241,7 @@ def test_a_feature_that_is_newer_than_the_project_arrives(tmp_path: Path) -> Non
         assert (project / "AGENTS.md").exists() is (project / "pyproject.toml").exists()
 
 
-def test_what_the_user_deleted_stays_deleted(template: Path, tmp_path: Path) -> None:
+def test_deleted_files_stay_deleted(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample")
     (project / "SECURITY.md").unlink()
     shutil.rmtree(project / ".github")
@@ -253,7 +253,7 @@ def test_what_the_user_deleted_stays_deleted(template: Path, tmp_path: Path) -> 
     assert not (project / ".github").exists()
 
 
-def test_a_dirty_project_is_refused(template: Path, tmp_path: Path) -> None:
+def test_a_project_with_uncommitted_changes_is_refused(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample")
     (project / "README.md").write_text("Changed.\n")
     with pytest.raises(Exception, match="dirty"):
@@ -261,7 +261,7 @@ def test_a_dirty_project_is_refused(template: Path, tmp_path: Path) -> None:
     assert (project / "README.md").read_text() == "Changed.\n"
 
 
-def test_the_year_of_the_licence_stays(template: Path, tmp_path: Path) -> None:
+def test_an_update_keeps_the_year_of_the_licence(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample", copyright_year="2021")
     update(project)
     assert "2021" in (project / "LICENSE").read_text()
@@ -293,7 +293,7 @@ def test_a_project_from_a_released_version_updates_to_this_one(
     assert files_of(project) == files_of(fresh)
 
 
-def test_a_conflict_keeps_both_sides_and_the_command_we_tell_names_it(
+def test_a_conflict_keeps_both_sides_and_the_documented_command_finds_it(
     template: Path, tmp_path: Path
 ) -> None:
     project = start(template, tmp_path / "sample")

@@ -149,7 +149,7 @@ def test_details_are_json(errors: ModuleType, name: object, existing: object) ->
 
 @properties
 @given(name=HOSTILE, other=HOSTILE, notes=st.lists(ANYTHING))
-def test_an_error_comes_back_from_its_response(
+def test_an_error_is_restored_from_its_response(
     errors: ModuleType, name: str, other: str, notes: list[str]
 ) -> None:
     for error in make_errors(errors, name, other):
@@ -185,7 +185,9 @@ def test_an_error_comes_back_from_its_response(
         },
     )
 )
-def test_what_is_no_error_response_is_refused_in_words(errors: ModuleType, response: Any) -> None:
+def test_an_object_that_is_not_an_error_response_is_refused_with_a_reason(
+    errors: ModuleType, response: Any
+) -> None:
     try:
         error = errors.AppError.from_response(response)
     except (TypeError, ValueError) as refusal:
@@ -213,7 +215,7 @@ def test_a_hostile_id_costs_no_more_than_an_ordinary_one(errors: ModuleType, wor
     assert min(cost(word) for _ in range(5)) <= 2 * ordinary + 0.02
 
 
-def test_the_time_grows_with_the_number_of_candidates_only(errors: ModuleType) -> None:
+def test_suggesting_time_is_proportional_to_the_number_of_candidates(errors: ModuleType) -> None:
     """Return candidates that are all similar, so that comparing them one by one is slowest."""
 
     def cost(count: int) -> float:

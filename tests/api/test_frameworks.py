@@ -405,9 +405,7 @@ cli()
 
 @pytest.mark.parametrize("program", [TYPER, CLICK], ids=["typer", "click"])
 @pytest.mark.parametrize("command", ["annotated", "default"])
-def test_an_option_that_is_given_several_times_becomes_a_dict(
-    folder: Path, program: str, command: str
-) -> None:
+def test_a_repeated_option_becomes_a_dict(folder: Path, program: str, command: str) -> None:
     done = run(folder, program, command, "--env", "a=1", "--env", "b = x=y")
     assert json.loads(done.stdout) == {"a": "1", "b": "x=y"}
     assert done.returncode == 0

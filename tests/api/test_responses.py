@@ -120,7 +120,7 @@ class TestShapes:
         data=anything,
         members=st.dictionaries(st.from_regex(r"x\w{0,5}", fullmatch=True), anything, max_size=2),
     )
-    def test_success_is_valid_or_refused(
+    def test_a_success_is_valid_or_refused(
         self, responses: Any, action: Any, data: Any, members: dict[str, Any]
     ) -> None:
         parts = {"action": action, "data": data, "metadata": members}
@@ -142,7 +142,7 @@ class TestShapes:
         failed=st.lists(st.dictionaries(texts, anything, max_size=2) | anything, max_size=3)
         | anything,
     )
-    def test_partial_success_is_valid_and_counts_right_or_is_refused(
+    def test_a_partial_success_is_valid_with_correct_counts_or_refused(
         self, responses: Any, succeeded: Any, failed: Any
     ) -> None:
         parts = {"action": "a", "succeeded": succeeded, "failed": failed, "metadata": {}}
@@ -152,7 +152,7 @@ class TestShapes:
             assert response["metadata"] == counts
 
     @pytest.mark.parametrize("depth", [1, 50, 99, 100, 101, 102, 500])
-    def test_the_depth_that_is_accepted_has_a_sharp_limit(self, responses: Any, depth: int) -> None:
+    def test_the_accepted_depth_has_an_exact_limit(self, responses: Any, depth: int) -> None:
         data: Any = 1
         for level in range(depth):
             data = [data] if level % 2 else {"x": data}
@@ -163,7 +163,7 @@ class TestShapes:
                 responses.Response.success("get", data)
 
     @pytest.mark.parametrize("name", ["SUCCESS_SCHEMA", "ERROR_SCHEMA", "PARTIAL_SCHEMA"])
-    def test_the_schemas_are_schemas(self, responses: Any, name: str) -> None:
+    def test_the_response_schemas_are_valid_schemas(self, responses: Any, name: str) -> None:
         Draft202012Validator.check_schema(getattr(responses, name))
         assert json.loads(json.dumps(getattr(responses, name))) == getattr(responses, name)
 
@@ -285,7 +285,7 @@ class TestLog:
         before=lines,
         after=lines,
     )
-    def test_what_a_text_itself_calls_secret_is_masked(
+    def test_a_secret_named_in_a_text_is_masked(
         self, responses: Any, words: str, secret: str, before: str, after: str
     ) -> None:
         text = f"{before} {words.format(secret)} {after}"
@@ -423,7 +423,7 @@ class TestCost:
         return [{"id": n, "name": f"name {n}", "token": f"tok-{n:09}"} for n in range(number)]
 
     @pytest.mark.parametrize("level", [logging.DEBUG, logging.CRITICAL])
-    def test_it_grows_with_the_size_of_the_data_and_no_faster(
+    def test_masking_time_is_proportional_to_the_size_of_the_data(
         self, responses: Any, level: int
     ) -> None:
         with logged(responses):

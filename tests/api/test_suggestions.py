@@ -120,7 +120,7 @@ def results(errors: ModuleType) -> dict[str, dict[str, float]]:
     return table
 
 
-def test_the_corpus_is_large_and_sound() -> None:
+def test_the_corpus_is_large_and_consistent() -> None:
     assert len(PAIRS) >= 500
     assert len({(pair.vocabulary, pair.typed) for pair in PAIRS}) == len(PAIRS)
     for pair in PAIRS:
@@ -147,23 +147,23 @@ def test_a_single_slip_finds_its_word(kind: str, results: dict[str, dict[str, fl
 
 
 @pytest.mark.parametrize("kind", ["prefix", "case"])
-def test_prefixes_and_case_are_found_at_least_as_well_as_by_anybody(
+def test_prefixes_and_case_are_found_at_least_as_well_as_by_others(
     kind: str, results: dict[str, dict[str, float]]
 ) -> None:
     assert results["errors.suggest"][kind] >= max(results[rival][kind] for rival in RIVALS)
 
 
-def test_two_slips_are_found_mostly(results: dict[str, dict[str, float]]) -> None:
+def test_most_words_with_two_slips_are_found(results: dict[str, dict[str, float]]) -> None:
     assert results["errors.suggest"]["two edits"] >= 75
 
 
-def test_what_is_close_to_nothing_stays_without_suggestion(
+def test_a_word_close_to_no_other_gets_no_suggestion(
     results: dict[str, dict[str, float]],
 ) -> None:
     assert results["errors.suggest"]["nothing close"] <= 1
 
 
-def test_the_guide_tells_what_was_measured(results: dict[str, dict[str, float]]) -> None:
+def test_the_guide_states_the_measured_rates(results: dict[str, dict[str, float]]) -> None:
     guide = REPOSITORY / "template/user-docs/how-to/improve-error-messages.md.jinja"
     table = guide.read_text().split("lower is better.\n\n")[1].split("\n\n")[0]
     for told, row in zip(table.splitlines()[2:], results.values(), strict=True):
@@ -203,7 +203,7 @@ WORDS = st.text("abcß _A", max_size=8).filter(lambda word: word.count(" ") + wo
 
 @settings(max_examples=300, deadline=None, database=None)
 @given(word=WORDS, candidates=st.lists(st.text("abcß _A\n", max_size=9), max_size=6))
-def test_all_candidates_at_once_are_compared_as_one_by_one(
+def test_comparing_all_candidates_at_once_equals_comparing_one_by_one(
     errors: ModuleType, word: str, candidates: list[str]
 ) -> None:
     found = errors.suggest(word, candidates, limit=len(candidates))
@@ -213,7 +213,7 @@ def test_all_candidates_at_once_are_compared_as_one_by_one(
 
 @settings(max_examples=200, deadline=None, database=None)
 @given(data=st.data(), word=st.text("abcd", min_size=6, max_size=9))
-def test_near_candidates_are_compared_as_one_by_one(
+def test_comparing_near_candidates_equals_comparing_one_by_one(
     errors: ModuleType, data: st.DataObject, word: str
 ) -> None:
     candidates = [data.draw(slips(word)) for _ in range(4)]

@@ -44,7 +44,7 @@ def test_a_first_save_into_new_folders_survives(
         assert count_in(persistence, path) == count
 
 
-def test_a_cut_between_saves_leaves_the_last_one_or_the_one_under_way(
+def test_a_cut_between_saves_leaves_the_last_one_or_the_one_in_progress(
     disk: Disk, children: Children, persistence: Any
 ) -> None:
     path = disk.folder / "state.json"

@@ -157,7 +157,7 @@ def load(daemon: Daemon, number: int, clients: int = 3) -> Iterator[None]:
         each.result()
 
 
-def test_kills_at_random_lose_nothing_and_repeat_nothing_finished(daemon: Daemon) -> None:
+def test_random_kills_lose_no_job_and_repeat_no_finished_one(daemon: Daemon) -> None:
     chance = random.Random(20)  # noqa: S311 - not for secrets
     finished: dict[str, Any] = {}
     for number in range(KILLS):
@@ -197,7 +197,7 @@ def test_a_flood_of_clients_loses_nothing(daemon: Daemon) -> None:
     daemon.finish()
 
 
-def test_clients_that_say_nothing_turn_others_away_and_no_more(daemon: Daemon) -> None:
+def test_silent_clients_use_up_connections_and_do_no_other_harm(daemon: Daemon) -> None:
     with daemon.running():
         daemon.submit("before")
         address = json.loads((daemon.folder / "control.json").read_bytes())

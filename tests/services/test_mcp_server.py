@@ -108,9 +108,7 @@ async def names(server: StdioServerParameters | str) -> list[str]:
         return listed
 
 
-def test_over_stdio_what_was_acknowledged_survives_a_kill(
-    program: list[str], tmp_path: Path
-) -> None:
+def test_over_stdio_acknowledged_changes_survive_a_kill(program: list[str], tmp_path: Path) -> None:
     identity = tmp_path / "pid"
     shell = ["-c", 'echo $$ > "$0"; exec "$@"', str(identity), *program]
     acknowledged: list[str] = []
@@ -132,7 +130,7 @@ def test_over_stdio_what_was_acknowledged_survives_a_kill(
     assert set(acknowledged) <= set(asyncio.run(names(stdio(program))))
 
 
-def test_over_http_what_was_acknowledged_survives_a_kill(service: Service) -> None:
+def test_over_http_acknowledged_changes_survive_a_kill(service: Service) -> None:
     acknowledged: list[str] = []
 
     async def add_until_it_is_dead(prefix: str) -> None:
@@ -154,7 +152,7 @@ def test_over_http_what_was_acknowledged_survives_a_kill(service: Service) -> No
     assert set(acknowledged) <= set(asyncio.run(names(service.url)))
 
 
-def test_calls_at_the_same_time_do_not_disturb_each_other(service: Service) -> None:
+def test_concurrent_calls_do_not_disturb_each_other(service: Service) -> None:
     async def add_and_remove(client: Client, name: str) -> None:
         for _ in range(8):
             added = await call(client, "add_server", name=name, definition=COMMAND)
@@ -188,7 +186,7 @@ def test_both_transports_work_on_the_same_registry(program: list[str], service: 
 
 
 @pytest.mark.parametrize("transport", ["stdio", "http"])
-def test_the_client_of_fastmcp_understands_it(
+def test_the_client_of_fastmcp_works_with_the_server(
     program: list[str], service: Service, transport: str
 ) -> None:
     """Another implementation: it raises errors as exceptions, and reads structured content."""
@@ -208,7 +206,7 @@ def test_the_client_of_fastmcp_understands_it(
     asyncio.run(use())
 
 
-def test_on_every_address_it_still_answers_to_its_own_names_only(
+def test_on_every_address_the_server_answers_to_its_own_names_only(
     program: list[str], tmp_path: Path
 ) -> None:
     with Service([*program, "--host", "0.0.0.0"], tmp_path / "log") as service:  # noqa: S104

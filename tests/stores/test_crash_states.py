@@ -58,7 +58,7 @@ def torn(file: File) -> Iterator[File]:
 
 
 @pytest.mark.parametrize("name", ["file: a later save", "file: a delete"])
-def test_in_every_crash_state_the_generation_before_stands_in_for_a_torn_file(
+def test_in_every_crash_state_the_previous_generation_replaces_a_torn_file(
     name: str,
     experiment: Experiments,
     state: Any,

@@ -59,7 +59,7 @@ def violations(name: str, experiment: Experiment) -> Iterator[str]:
 @pytest.mark.parametrize(
     "name", ["file: the first save", "file: an update", "file: a delete", "sqlite: an update"]
 )
-def test_whichever_call_fails_the_answer_tells_what_is_there(
+def test_whichever_call_fails_the_result_agrees_with_the_disk(
     name: str, experiment: Experiments
 ) -> None:
     wrong = [*violations(name, experiment(name))]
@@ -92,7 +92,7 @@ def test_a_full_disk_keeps_the_old_state_until_there_is_room(
 
 @pytest.mark.needs("root", "mount")
 @pytest.mark.parametrize("kind", FILES)
-def test_a_read_only_disk_is_not_written_until_it_is_writable(
+def test_a_read_only_disk_is_an_error_until_it_is_writable(
     kind: str, state: Any, mount: Mount, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -130,7 +130,7 @@ def test_a_read_only_disk_is_not_written_until_it_is_writable(
         ("save", {".state.lock": 0o000}),
     ],
 )
-def test_what_a_user_may_not_do_is_an_error_and_not_a_fresh_start(
+def test_a_missing_permission_is_an_error_and_not_a_fresh_start(
     kind: str,
     how: str,
     modes: dict[str, int],
@@ -209,7 +209,7 @@ def test_a_folder_in_the_place_of_the_file_is_an_error_until_it_is_gone(
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_opening_beside_busy_updaters_disturbs_nobody(
+def test_opening_a_store_does_not_disturb_busy_updaters(
     kind: str, children: Children, state: Any, url_of: UrlOf
 ) -> None:
     """Opening removes the files of dead writers, but not those of living ones."""
@@ -233,7 +233,7 @@ def edit(path: Path, key: str, value: Any) -> None:
     new.replace(path)
 
 
-def test_a_file_that_is_edited_under_writers_stays_whole(
+def test_a_file_that_is_edited_beside_writers_stays_valid(
     children: Children, state: Any, memory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = memory / "state"
@@ -266,7 +266,7 @@ def test_a_file_that_is_edited_under_writers_stays_whole(
     assert not [*memory.glob("*.corrupt-*")]
 
 
-def test_a_file_that_an_editor_has_written_half_is_set_aside(
+def test_a_file_that_an_editor_has_partly_written_is_set_aside(
     state: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "state"
@@ -285,7 +285,7 @@ def test_a_file_that_an_editor_has_written_half_is_set_aside(
         assert aside.read_bytes() == whole
 
 
-def test_a_file_and_its_generation_before_that_are_both_torn_are_left_alone(
+def test_a_torn_file_with_a_torn_previous_generation_is_left_alone(
     state: Any, tmp_path: Path
 ) -> None:
     with opened(state, "file", tmp_path) as store:
@@ -328,7 +328,7 @@ def test_a_locked_database_is_an_error_until_it_is_free(
         assert store.update("count", lambda count: count + 1).value == 2
 
 
-def test_a_writer_waits_for_another_one_who_is_slow(state: Any, tmp_path: Path) -> None:
+def test_a_writer_waits_for_a_slow_one(state: Any, tmp_path: Path) -> None:
     path = tmp_path / "state"
     connect = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     with state.SqliteStore(path) as store, contextlib.closing(connect) as other:
@@ -380,7 +380,7 @@ def test_a_damaged_database_is_an_error_and_left_alone(
         assert store.load("count").value == 2
 
 
-def test_a_database_damaged_while_it_is_open_is_served_again_once_it_is_replaced(
+def test_a_database_damaged_while_open_works_again_once_it_is_replaced(
     state: Any, tmp_path: Path
 ) -> None:
     path, backup = tmp_path / "state", tmp_path / "backup"

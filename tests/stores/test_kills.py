@@ -25,7 +25,7 @@ CHANGE_NOTHING = {"fcntl", "getdents64", "pread64"}
 
 @pytest.mark.needs("Linux")
 @pytest.mark.parametrize("kind", SHARED)
-def test_kills_at_random_leave_what_was_counted_or_under_way(
+def test_random_kills_leave_the_last_count_or_the_one_in_progress(
     kind: str, children: Children, url_of: UrlOf, memory: Path
 ) -> None:
     said = children.run("kill_at_random", url_of(kind), KILLS, memory)

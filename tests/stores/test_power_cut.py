@@ -40,7 +40,7 @@ def test_a_save_that_has_returned_survives(
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_cut_between_updates_leaves_the_last_one_or_the_one_under_way(
+def test_a_cut_between_updates_leaves_the_last_one_or_the_one_in_progress(
     kind: str, disk: Disk, children: Children, state: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"{kind}:{disk.folder / 'state'}"

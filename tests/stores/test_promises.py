@@ -140,7 +140,7 @@ def trial(request: pytest.FixtureRequest, url_of: UrlOf, state: Any, children: C
 
 
 @pytest.mark.parametrize("promise", PROOFS)
-def test_what_is_promised_is_so_and_what_is_not_is_not(promise: str, trial: Trial) -> None:
+def test_a_store_keeps_exactly_the_promises_that_it_declares(promise: str, trial: Trial) -> None:
     with trial.open() as store:
         declared = getattr(store.capabilities, promise)
     assert declared is (promise in TABLE[trial.kind])
@@ -151,7 +151,7 @@ def is_told(told: Told, value: int) -> bool:
     return bool(told.latest("key") == value)
 
 
-def test_watchers_are_told_about_as_soon_as_is_promised(trial: Trial) -> None:
+def test_watchers_are_notified_within_the_promised_delay(trial: Trial) -> None:
     """Ten times as late is late; the rest allows for a busy machine."""
     with trial.open() as store, trial.open() as another:
         latency: float = store.capabilities.watch_latency
@@ -170,7 +170,7 @@ def test_watchers_are_told_about_as_soon_as_is_promised(trial: Trial) -> None:
 
 @pytest.mark.needs("Linux", "root", "mount")
 @pytest.mark.parametrize("kind", FILES)
-def test_what_survives_a_power_cut_does(
+def test_a_durable_store_survives_a_power_cut(
     kind: str, disk: Disk, children: Children, state: Any
 ) -> None:
     assert "survives_power_cut" in TABLE[kind]
@@ -183,7 +183,7 @@ def test_what_survives_a_power_cut_does(
             assert store.load("count").value == value
 
 
-def test_what_does_not_survive_a_power_cut_is_lost_with_the_memory(
+def test_a_store_that_is_not_durable_loses_its_data_with_the_memory(
     memory: Path, state: Any, children: Children
 ) -> None:
     """Unless the server is configured otherwise, as `test_power_cut.py` does."""
@@ -199,13 +199,13 @@ def test_what_does_not_survive_a_power_cut_is_lost_with_the_memory(
             assert store.load("count") is None
 
 
-def test_no_promise_is_without_a_proof(state: Any) -> None:
+def test_every_promise_has_a_proof(state: Any) -> None:
     promises = {field.name for field in dataclasses.fields(state.Capabilities)}
     assert promises == {*PROOFS, "survives_power_cut", "watch_latency"}
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_only_redis_limits_the_size_of_a_value_unless_told_to(
+def test_only_redis_limits_the_size_of_a_value_by_default(
     kind: str, state: Any, url_of: UrlOf
 ) -> None:
     limit = 1024 * 1024

@@ -146,7 +146,7 @@ def test_a_network_cut_under_load_loses_nothing_that_was_acknowledged(
 
 
 @pytest.mark.parametrize("how", ["cut", "silent"])
-def test_a_watcher_that_was_cut_off_is_told_what_it_has_missed(
+def test_a_watcher_gets_missed_changes_after_a_reconnection(
     how: str, proxy: Proxy, urls: tuple[str, str], state: Any
 ) -> None:
     told = Told()
@@ -178,7 +178,7 @@ def test_a_watcher_that_was_cut_off_is_told_what_it_has_missed(
     assert not told.twice()
 
 
-def test_watching_begins_when_a_server_that_is_away_is_back(
+def test_watching_begins_once_a_missing_server_is_back(
     own_server: RedisServer, state: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     told, url = Told(), own_server.url
@@ -195,7 +195,7 @@ def test_watching_begins_when_a_server_that_is_away_is_back(
     assert not told.twice()
 
 
-def test_a_server_that_has_lost_everything_is_gone_on_with(memory: Path, state: Any) -> None:
+def test_a_store_goes_on_with_a_server_that_has_lost_its_data(memory: Path, state: Any) -> None:
     told = Told()
     with running(memory) as server, state.RedisStore(server.url) as store, store.watch(told):
         before = store.save("count", 1)
@@ -218,7 +218,7 @@ def fill(store: Any, large: str) -> None:
         store.save(f"large {number}", large)
 
 
-def test_a_server_without_memory_refuses_and_keeps_what_it_has(
+def test_a_server_without_free_memory_refuses_and_keeps_its_data(
     own_server: RedisServer, state: Any
 ) -> None:
     told, large = Told(), "x" * 100_000
@@ -254,7 +254,7 @@ def test_a_server_without_memory_refuses_and_keeps_what_it_has(
     assert not told.twice()
 
 
-def test_a_subscriber_that_stands_still_is_cut_off_and_catches_up(
+def test_a_stopped_subscriber_is_cut_off_and_catches_up(
     own_server: RedisServer, children: Children, state: Any
 ) -> None:
     told, url = Told(), own_server.url

@@ -252,7 +252,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_store_does_what_its_model_does(
+def test_a_store_equals_its_model_after_any_operations(
     kind: str, state: Any, url_of: UrlOf, memory: Path
 ) -> None:
     def urls() -> Iterator[str]:

@@ -14,7 +14,7 @@ CYCLES = 1000
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_slow_watcher_holds_up_nobody_and_is_told_the_latest(
+def test_a_slow_watcher_delays_no_other_and_gets_the_latest_change(
     kind: str, state: Any, url_of: UrlOf
 ) -> None:
     told, told_slowly, go_on = Told(), Told(), threading.Event()
@@ -41,7 +41,7 @@ def test_a_slow_watcher_holds_up_nobody_and_is_told_the_latest(
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_watcher_that_fails_is_told_of_the_next_change(
+def test_a_failing_watcher_gets_the_next_change(
     kind: str, state: Any, url_of: UrlOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = Told()

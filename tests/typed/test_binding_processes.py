@@ -110,7 +110,7 @@ def stored(state: Any, url: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_of_different_fields_and_of_a_counter_that_its_class_adds_up_nothing_is_lost(
+def test_changes_of_different_fields_and_of_a_merged_counter_are_all_kept(
     kind: str, processes: Processes, state: Any, url_of: UrlOf
 ) -> None:
     url, names = url_of(kind), ("first", "second", "third")
@@ -125,7 +125,7 @@ def test_of_different_fields_and_of_a_counter_that_its_class_adds_up_nothing_is_
     assert stored(state, url) == expected
 
 
-def test_the_counter_notices_a_save_that_compares_nothing(
+def test_the_counter_notices_a_save_without_comparison(
     processes: Processes, state: Any, url_of: UrlOf
 ) -> None:
     url = url_of("sqlite")
@@ -138,7 +138,7 @@ def test_the_counter_notices_a_save_that_compares_nothing(
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_a_change_is_in_other_processes_about_as_soon_as_the_store_says(
+def test_a_change_reaches_other_processes_within_the_delay_of_the_store(
     kind: str, processes: Processes, state: Any, url_of: UrlOf
 ) -> None:
     url = url_of(kind)
@@ -153,7 +153,7 @@ def test_a_change_is_in_other_processes_about_as_soon_as_the_store_says(
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_a_process_killed_while_it_saves_leaves_a_state_that_is_whole(
+def test_a_process_killed_while_it_saves_leaves_a_complete_state(
     kind: str, processes: Processes, url_of: UrlOf
 ) -> None:
     kills = 10
@@ -241,7 +241,7 @@ def test_while_the_store_is_gone_changes_stay_pending_and_then_they_are_saved(
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_after_a_backup_was_put_back_changes_are_saved_on_top_of_it(
+def test_after_a_backup_is_restored_changes_are_saved_on_top_of_it(
     kind: str, processes: Processes, state: Any, memory: Path
 ) -> None:
     folder, backup = memory / "folder", memory / "backup"

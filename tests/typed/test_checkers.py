@@ -265,7 +265,7 @@ def lines(program: str, numbers: set[int]) -> list[str]:
 
 
 @pytest.mark.parametrize("checker", [mypy, pyright])
-def test_right_use_passes_and_each_wrong_use_is_found(
+def test_correct_use_passes_and_each_mistake_is_found(
     checker: Callable[[Path, Path], dict[str, set[int]]], source: Path, programs: Path
 ) -> None:
     found = checker(source, programs)

@@ -166,7 +166,7 @@ def classes(state: Any) -> tuple[Any, Any]:
 
 @same_each_time(200)
 @given(data=st.data())
-def test_containers_do_as_plain_ones_do_and_tell_where(
+def test_containers_work_as_plain_ones_and_notify_the_right_paths(
     classes: tuple[Any, Any], data: st.DataObject
 ) -> None:
     recipes = {name: data.draw(values_of(of), name) for name, of in FIELDS.items()}
@@ -215,7 +215,7 @@ WRONG: dict[str, list[Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_a_container_must_not_have_is_refused_and_changes_nothing(
+def test_a_forbidden_value_is_refused_and_changes_nothing(
     classes: tuple[Any, Any], name: str
 ) -> None:
     board_class, leaf_class = classes

@@ -297,7 +297,7 @@ def assert_refused(found: Any, expected: Outcome) -> None:
 
 @same_each_time(400)
 @given(data=st.data(), as_json=st.booleans())
-def test_a_payload_of_another_version_ends_in_a_state_or_in_an_error_that_says_why(
+def test_a_payload_of_another_version_gives_a_state_or_an_error_with_the_reason(
     setting: Setting, data: st.DataObject, as_json: bool
 ) -> None:
     editions = draw_editions(data, setting, "Document")

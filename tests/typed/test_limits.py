@@ -53,7 +53,7 @@ def seconds(task: Callable[[], object]) -> float:
 
 @pytest.mark.usefixtures("without_collections")
 @pytest.mark.parametrize("name", DATA)
-def test_time_grows_as_the_state_does(state: Any, name: str) -> None:
+def test_time_is_proportional_to_the_size_of_the_state(state: Any, name: str) -> None:
     cls, make = declare(state, name)
     codec = state.JsonCodec()
 
@@ -93,7 +93,7 @@ def test_memory_stays_under_three_times_that_of_the_data(state: Any, name: str) 
         plain = tracemalloc.get_traced_memory()[0]
 
         def do(step: str, task: Callable[[], Any], spent: str = "") -> None:
-            """Execute a step, keep its result instead of the last one, and record the peak of memory."""
+            """Execute a step, keep its result only, and record the peak of memory."""
             tracemalloc.reset_peak()
             held[step] = task()
             peaks[step] = tracemalloc.get_traced_memory()[1] / plain

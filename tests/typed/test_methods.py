@@ -244,7 +244,7 @@ def listen(state: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "call", "path"), CALLS)
-def test_a_call_does_as_on_a_plain_container_and_notifies_its_change_once(
+def test_a_call_works_as_on_a_plain_container_and_notifies_once(
     classes: SimpleNamespace, name: str, call: Call, path: tuple[object, ...] | None
 ) -> None:
     plain = PLAIN[name][0]

@@ -39,7 +39,7 @@ def assert_same(hydrated: Any, original: Any) -> None:
 
 @same_each_time(200)
 @given(data=st.data())
-def test_a_state_comes_back_by_way_of_json(
+def test_a_state_is_equal_after_a_round_trip_through_json(
     draw_state: Callable[..., Any], state: Any, data: st.DataObject
 ) -> None:
     original, codec = draw_state(data), state.JsonCodec()
@@ -51,7 +51,7 @@ def test_a_state_comes_back_by_way_of_json(
 
 @same_each_time(200)
 @given(data=st.data())
-def test_a_state_comes_back_by_way_of_pickle(
+def test_a_state_is_equal_after_a_round_trip_through_pickle(
     draw_state: Callable[..., Any], state: Any, data: st.DataObject
 ) -> None:
     codec = state.PickleCodec()
@@ -89,7 +89,7 @@ def test_draining_twice_gives_the_same_and_shares_nothing(
 
 @same_each_time(150)
 @given(data=st.data(), as_json=st.booleans())
-def test_hydrating_leaves_its_source_as_it_was(
+def test_hydrating_does_not_change_its_source(
     draw_state: Callable[..., Any], state: Any, data: st.DataObject, as_json: bool
 ) -> None:
     original = draw_state(data)
@@ -113,7 +113,7 @@ def routes(state: Any) -> dict[str, Callable[[Any], Any]]:
 
 
 @pytest.mark.parametrize("route", ["as drained", "as JSON", "pickled"])
-def test_a_union_tells_its_members_apart(state: Any, route: str) -> None:
+def test_a_union_distinguishes_its_members(state: Any, route: str) -> None:
     class Point(state.State):  # type: ignore[misc]
         x: int = 0
 
