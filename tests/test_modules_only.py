@@ -141,14 +141,14 @@ def test_the_first_words_after_copying_say_what_to_do(tmp_path: Path) -> None:
     copier = Path(sys.executable).with_name("copier")
     template = copy_template(tmp_path / "template")
     answers = ("-d", "project_type=modules_only", "-d", "package_name=theirs")
-    told = run(copier, "copy", "--defaults", *answers, template, project, cwd=tmp_path).stderr
-    assert "python -m pytest tests/utils tests/test_guides.py" in told
-    assert "need only Python 3.11 or newer" in told
-    assert "orjson" not in told
+    output = run(copier, "copy", "--defaults", *answers, template, project, cwd=tmp_path).stderr
+    assert "python -m pytest tests/utils tests/test_guides.py" in output
+    assert "need only Python 3.11 or newer" in output
+    assert "orjson" not in output
     more = ("--overwrite", "-d", "state_stores=[redis]", *answers)
-    told = run(copier, "copy", "--defaults", *more, template, project, cwd=tmp_path).stderr
-    assert "python -m pytest tests/utils tests/state tests/test_guides.py" in told
-    assert re.search(r"Add to your dependencies:\s+orjson>=\S+ redis>=\S+\n", told)
+    output = run(copier, "copy", "--defaults", *more, template, project, cwd=tmp_path).stderr
+    assert "python -m pytest tests/utils tests/state tests/test_guides.py" in output
+    assert re.search(r"Add to your dependencies:\s+orjson>=\S+ redis>=\S+\n", output)
 
 
 @pytest.fixture(scope="module")

@@ -145,9 +145,9 @@ def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[s
             pyright = Path(sys.executable).with_name("pyright")
             python = environment.tool("python")
             command = (pyright, "--outputjson", "--pythonpath", python, "--project", shared)
-            told = json.loads(run(*command, cwd=shared, check=False).stdout)
-            assert told["summary"]["filesAnalyzed"] > 10 * len(projects), told["summary"]
-            report.write_text(json.dumps(told["generalDiagnostics"]))
+            found = json.loads(run(*command, cwd=shared, check=False).stdout)
+            assert found["summary"]["filesAnalyzed"] > 10 * len(projects), found["summary"]
+            report.write_text(json.dumps(found["generalDiagnostics"]))
     return json.loads(report.read_text())  # type: ignore[no-any-return]
 
 

@@ -141,7 +141,7 @@ def test_the_length_that_a_guide_gives_for_its_module_is_about_right(
 ) -> None:
     project = render(tmp_path / "sample", project_type="library")
     guide = (project / f"user-docs/how-to/{UTILITIES[module]}.md").read_text()
-    told = re.search(r"the module, [^|]*?\|? ?about (\d+)", guide)
-    assert told is not None
+    documented = re.search(r"the module, [^|]*?\|? ?about (\d+)", guide)
+    assert documented is not None
     lines = count_code_lines((project / f"src/sample/utils/{module}.py").read_text())
-    assert abs(int(told[1]) - lines) < 0.1 * lines
+    assert abs(int(documented[1]) - lines) < 0.1 * lines

@@ -305,6 +305,6 @@ def test_a_conflict_keeps_both_sides_and_the_documented_command_finds_it(
     text = (project / "README.md").read_text()
     assert "## Mine" in text
     assert "## Theirs" in text
-    told = run("git", "diff", "--check", cwd=project, check=False)
-    assert told.returncode != 0
-    assert "README.md" in told.stdout
+    checked = run("git", "diff", "--check", cwd=project, check=False)
+    assert checked.returncode != 0
+    assert "README.md" in checked.stdout

@@ -166,9 +166,9 @@ def test_a_word_close_to_no_other_gets_no_suggestion(
 def test_the_guide_states_the_measured_rates(results: dict[str, dict[str, float]]) -> None:
     guide = REPOSITORY / "template/user-docs/how-to/improve-error-messages.md.jinja"
     table = guide.read_text().split("lower is better.\n\n")[1].split("\n\n")[0]
-    for told, row in zip(table.splitlines()[2:], results.values(), strict=True):
-        cells = [cell.strip() for cell in told.split("|")[2:-1]]
-        assert cells == [f"{value:.1f}" for value in row.values()], told
+    for line, row in zip(table.splitlines()[2:], results.values(), strict=True):
+        cells = [cell.strip() for cell in line.split("|")[2:-1]]
+        assert cells == [f"{value:.1f}" for value in row.values()], line
 
 
 def fold(name: str) -> str:

@@ -632,11 +632,11 @@ class StorePrograms(_PackagePrograms):
     def watch(self, url: str, prefix: str) -> None:
         """Print each change: when it arrived, the key, the version and the value's beginning."""
 
-        def tell(key: str, record: Any) -> None:
+        def report(key: str, record: Any) -> None:
             shown = [record.version, str(record.value)[:20]] if record else None
             say(json.dumps([time.time(), key, shown]))
 
-        with self._state.open_store(url) as store, store.watch(tell, prefix):
+        with self._state.open_store(url) as store, store.watch(report, prefix):
             say("watching")
             signal.pause()
 

@@ -236,8 +236,8 @@ def inspect(configuration: Path, *arguments: str, status: int = 0) -> Any:
     npx = (NODE / "bin/node", NODE / "lib/node_modules/npm/bin/npx-cli.js", "--yes", INSPECTOR)
     options = ("--cli", "--config", configuration, "--server", "registrar")
     # Its npm must keep to the configuration of the system's npm.
-    told = {"NPM_CONFIG_GLOBALCONFIG": "/etc/npmrc"}
-    path = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}", **told}
+    settings = {"NPM_CONFIG_GLOBALCONFIG": "/etc/npmrc"}
+    path = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}", **settings}
     result = run(*npx, *options, *arguments, cwd=configuration.parent, env=path, check=False)
     assert result.returncode == status, result.stderr
     return json.loads(result.stdout)

@@ -95,27 +95,27 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-class Told:
+class RecordedChanges:
     """The changes that a watcher got: the versions of each key, None for a deletion."""
 
     def __init__(self) -> None:
-        self._told: dict[str, list[Any]] = {}
+        self._records: dict[str, list[Any]] = {}
 
     def __call__(self, key: str, record: Any) -> None:
-        self._told.setdefault(key, []).append(record)
+        self._records.setdefault(key, []).append(record)
 
     def __len__(self) -> int:
-        return sum(map(len, self._told.values()))
+        return sum(map(len, self._records.values()))
 
     def latest(self, key: str) -> Any:
         """Return the latest value of a key, None if it was deleted."""
-        records = self._told.get(key, [None])
+        records = self._records.get(key, [None])
         return records[-1] and records[-1].value
 
     def gone(self, key: str) -> bool:
-        return self._told.get(key, [...])[-1] is None
+        return self._records.get(key, [...])[-1] is None
 
-    def twice(self) -> list[int]:
+    def repeated(self) -> list[int]:
         """Return the versions that came more than once, or after a later one."""
-        told = [[r.version for r in records if r] for records in self._told.values()]
-        return [b for versions in told for a, b in itertools.pairwise(versions) if a >= b]
+        recorded = [[r.version for r in records if r] for records in self._records.values()]
+        return [b for versions in recorded for a, b in itertools.pairwise(versions) if a >= b]

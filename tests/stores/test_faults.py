@@ -29,7 +29,7 @@ LARGE = "x" * 200_000
 
 @contextlib.contextmanager
 def opened(state: Any, kind: str, folder: Path) -> Iterator[Any]:
-    """Give a store in which `count` is 1, with the changes and errors of its watcher as `told`."""
+    """Give a store in which `count` is 1."""
     with state.open_store(f"{kind}:{folder / 'state'}") as store:
         store.save("count", 0)
         store.save("count", 1)
@@ -180,11 +180,11 @@ def test_a_limit_of_the_process_is_an_error_until_it_is_lifted(
 def test_a_folder_in_the_place_of_the_file_is_an_error_until_it_is_gone(
     kind: str, state: Any, tmp_path: Path
 ) -> None:
-    told: list[Any] = []
+    values: list[Any] = []
     path, away = tmp_path / "state", tmp_path / "away"
     with (
         opened(state, kind, tmp_path) as store,
-        store.watch(lambda key, record: told.append(record.value)),
+        store.watch(lambda key, record: values.append(record.value)),
     ):
         path.rename(away)
         path.mkdir()
@@ -205,7 +205,7 @@ def test_a_folder_in_the_place_of_the_file_is_an_error_until_it_is_gone(
         away.rename(path)
         assert store.load("count").value == 1
         store.save("count", 2)
-        wait_for(lambda: told and told[-1] == 2)
+        wait_for(lambda: values and values[-1] == 2)
 
 
 @pytest.mark.parametrize("kind", SHARED)
@@ -218,10 +218,10 @@ def test_opening_a_store_does_not_disturb_busy_updaters(
     openers = [children.start("open_until", url, end) for _ in range(3)]
     for opener in openers:
         assert json.loads(opener.communicate(timeout=60)[0]) == []
-    told = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
-    assert [errors for _, *errors in told] == [[], []]
+    answers = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
+    assert [errors for _, *errors in answers] == [[], []]
     with state.open_store(url) as store:
-        assert store.load("count").value == sum(done for done, *_ in told) > 0
+        assert store.load("count").value == sum(done for done, *_ in answers) > 0
 
 
 def edit(path: Path, key: str, value: Any) -> None:
@@ -253,8 +253,8 @@ def test_a_file_that_is_edited_beside_writers_stays_valid(
             for key in ("theme", "count"):
                 if record := store.load(key):
                     note(key, record)
-        told = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
-        assert [errors for _, *errors in told] == [[], []]
+        answers = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
+        assert [errors for _, *errors in answers] == [[], []]
         # A concurrent writer may win; without one, the edit must count.
         edit(path, "theme", "dark")
         wait_for(lambda: "dark" in seen.values())

@@ -19,7 +19,7 @@ import pytest
 from crashlab.children import Children
 from crashlab.disks import Disk
 
-from stores.conftest import FILES, STORES, Told, UrlOf, wait_for
+from stores.conftest import FILES, STORES, RecordedChanges, UrlOf, wait_for
 from stores.proxy import Proxy
 from stores.redis_server import HOST, running
 
@@ -58,13 +58,13 @@ class Trial:
 
 def across_processes(trial: Trial) -> bool:
     """Whether each of two processes finds, and is notified of, the other's saves."""
-    told = Told()
-    with trial.open() as store, store.watch(told):
+    recorded = RecordedChanges()
+    with trial.open() as store, store.watch(recorded):
         store.save("count", 1)
         if trial.value_elsewhere() != 1:
             return False
         trial.children.run("save", trial.url, "2")
-        wait_for(lambda: told.latest("count") == 2)
+        wait_for(lambda: recorded.latest("count") == 2)
         return bool(store.load("count").value == 2)
 
 
@@ -75,20 +75,20 @@ def across_machines(trial: Trial) -> bool:
         return False
     port = int(trial.url.split(":")[2].split("/")[0])
     address = f"{HOST}:{port}"
-    told = Told()
+    recorded = RecordedChanges()
     with Proxy(port) as one, Proxy(port) as other:
         urls = [trial.url.replace(address, f"{HOST}:{proxy.port}") for proxy in (one, other)]
-        with trial.state.open_store(urls[0]) as here, here.watch(told):
+        with trial.state.open_store(urls[0]) as here, here.watch(recorded):
             here.save("count", 1)
             assert json.loads(trial.children.run("load", urls[1])) == 1
             trial.children.run("save", urls[1], "2")
-            wait_for(lambda: told.latest("count") == 2)
+            wait_for(lambda: recorded.latest("count") == 2)
             # Cut off from one, the other goes on.
             one.cut()
             trial.children.run("save", urls[1], "3")
             one.mend()
-            wait_for(lambda: told.latest("count") == 3)
-    return not told.twice()
+            wait_for(lambda: recorded.latest("count") == 3)
+    return not recorded.repeated()
 
 
 def survives_process_crash(trial: Trial) -> bool:
@@ -147,8 +147,8 @@ def test_a_store_keeps_exactly_the_promises_that_it_declares(promise: str, trial
     assert PROOFS[promise](trial) is declared
 
 
-def is_told(told: Told, value: int) -> bool:
-    return bool(told.latest("key") == value)
+def has_arrived(recorded: RecordedChanges, value: int) -> bool:
+    return bool(recorded.latest("key") == value)
 
 
 def test_watchers_are_notified_within_the_promised_delay(trial: Trial) -> None:
@@ -156,13 +156,13 @@ def test_watchers_are_notified_within_the_promised_delay(trial: Trial) -> None:
     with trial.open() as store, trial.open() as another:
         latency: float = store.capabilities.watch_latency
         writer = store if trial.kind == "memory" else another
-        told = Told()
-        with store.watch(told):
+        recorded = RecordedChanges()
+        with store.watch(recorded):
             late: list[float] = []
             for number in range(10):
                 writer.save("key", number)
                 saved = time.monotonic()
-                wait_for(functools.partial(is_told, told, number))
+                wait_for(functools.partial(has_arrived, recorded, number))
                 late.append(time.monotonic() - saved)
     # Most of them, at least: a process may be delayed at any moment.
     assert sorted(late)[7] <= 10 * latency + 0.5

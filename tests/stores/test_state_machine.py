@@ -79,7 +79,7 @@ class Watching:
     prefix: str
     subscription: Any
     changed: Counter[str] = field(default_factory=Counter[str])
-    told: dict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
+    recorded: dict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
 
 
 def text_of(value: Any) -> str:
@@ -211,10 +211,10 @@ class Machine(RuleBasedStateMachine):
     def watch(self, prefix: str) -> None:
         each = Watching(prefix, None)
 
-        def tell(key: str, record: Any) -> None:
-            each.told[key].append(record and record.version)
+        def record_change(key: str, record: Any) -> None:
+            each.recorded[key].append(record and record.version)
 
-        each.subscription = self.store.watch(tell, prefix)
+        each.subscription = self.store.watch(record_change, prefix)
         self.watching.append(each)
 
     @precondition(lambda self: len(self.watching) > 1)
@@ -236,19 +236,19 @@ class Machine(RuleBasedStateMachine):
         keys = [key for key, times in each.changed.items() if times]
         end = time.monotonic() + 20
         while missing := [key for key in keys if not self.has_arrived(each, key)]:
-            assert time.monotonic() < end, (missing, self.model, each.told)
+            assert time.monotonic() < end, (missing, self.model, each.recorded)
             time.sleep(0.005)
         each.subscription.close()
-        for key, told in each.told.items():
-            versions = [version for version in told if version is not None]
-            assert versions == sorted({*versions}), (key, told)
-            assert len(told) <= each.changed[key], (key, told)
+        for key, recorded in each.recorded.items():
+            versions = [version for version in recorded if version is not None]
+            assert versions == sorted({*versions}), (key, recorded)
+            assert len(recorded) <= each.changed[key], (key, recorded)
 
     def has_arrived(self, each: Watching, key: str) -> bool:
-        held, told = self.model.get(key), each.told[key]
+        held, recorded = self.model.get(key), each.recorded[key]
         # A value that expired before its notification is published as a deletion.
         latest = {held.version} | ({None} if held.expires_at else set()) if held else {None}
-        return bool(told) and told[-1] in latest
+        return bool(recorded) and recorded[-1] in latest
 
 
 @pytest.mark.parametrize("kind", STORES)

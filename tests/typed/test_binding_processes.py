@@ -35,10 +35,10 @@ class Process:
         )
 
     def ask(self, call: str, *arguments: object) -> Any:
-        self.tell(call, *arguments)
+        self.send(call, *arguments)
         return self.answer()
 
-    def tell(self, call: str, *arguments: object) -> None:
+    def send(self, call: str, *arguments: object) -> None:
         """Send a call; the answer is read later, so that other processes can be asked meanwhile."""
         assert self._popen.stdin
         self._popen.stdin.write(json.dumps([call, *arguments]) + "\n")
@@ -116,7 +116,7 @@ def test_changes_of_different_fields_and_of_a_merged_counter_are_all_kept(
     url, names = url_of(kind), ("first", "second", "third")
     several = processes.bind(url, *["Board"] * 3)
     for process, name in zip(several, names, strict=True):
-        process.tell("add", TIMES, name, "count")
+        process.send("add", TIMES, name, "count")
     assert [process.answer() for process in several] == [[], [], []]
     expected = {**dict.fromkeys(names, TIMES), "count": 3 * TIMES}
     for process in several:
@@ -131,7 +131,7 @@ def test_the_counter_notices_a_save_without_comparison(
     url = url_of("sqlite")
     several = processes.bind(url, *["Board"] * 3, fault="nothing_is_compared")
     for process in several:
-        process.tell("add", TIMES, "count")
+        process.send("add", TIMES, "count")
     for process in several:
         process.answer()
     assert stored(state, url)["count"] < 3 * TIMES
