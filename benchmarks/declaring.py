@@ -94,7 +94,7 @@ def measure(folder: Path, quick: bool) -> Result:
             title="Declared state",
             unit=(
                 f"times as long as a {_PLAIN}, and for JSON as {_MSGSPEC} (logarithmic)\n"
-                "filled blue: changes are told to those who listen"
+                "filled blue: listeners are notified of changes"
             ),
             values={
                 case: {

@@ -85,7 +85,7 @@ def measure(folder: Path, quick: bool) -> Result:
             "file, fsync, rename, fsync of the folder). A whole save is encoding and then a save "
             "of bytes that are ready."
         ),
-        columns=(*timings, "what it writes", "lost at a power cut"),
+        columns=(*timings, "format", "lost at a power cut"),
         rows={
             _BARE: (*_cells(_BARE, timings), "readable JSON", "nothing"),
             _READY: (*_cells(_READY, timings), "the same", "nothing"),

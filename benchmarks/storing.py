@@ -128,7 +128,7 @@ def measure(folder: Path, quick: bool) -> Result:
         title="Keeping values by key",
         introduction=(
             "The time for changing one key, and for reading one, in states of several sizes whose "
-            "keys have 1 KB each. What is done by hand has its bytes ready."
+            "keys have 1 KB each. Ways written by hand have their bytes ready."
         ),
         columns=(
             *(f"change in {size}" for size in sizes),
@@ -391,7 +391,7 @@ def _ways(url: str, folder: Path) -> dict[str, Way]:
             lambda place, state, stack: _keep_in_redis(next(databases), state, stack),
             _loses(emitted.RedisStore, _LAST),
             "what came after the last snapshot, which is up to an hour old unless the server is "
-            "told otherwise. Here it keeps no file at all, for both.",
+            "configured otherwise. Here it keeps no file at all, for both.",
             group="in memory",
         ),
         _REDIS_BY_HAND: Way(

@@ -348,7 +348,7 @@ def main() -> int:
         "--folder",
         type=Path,
         default=REPOSITORY / "demo",
-        help=f"where {PROJECT}/ comes to lie; one that an earlier demo made there is removed",
+        help=f"the folder for {PROJECT}/; one that an earlier demo made there is removed",
     )
     try:
         Demo(parser.parse_args().folder, Console()).play()

@@ -202,7 +202,7 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     template: Path, tmp_path: Path
 ) -> None:
     project = start(template, tmp_path / "sample", include_persistence_helpers=False)
-    mark = "    # What you need: an update leaves alone what is added below this line.\n"
+    mark = "    # Your own: an update keeps all lines below this one.\n"
     pyproject = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(pyproject.replace(mark, mark + '    "anyio>=4",\n', 1))
     edit(project / "mkdocs.yml", "below this line.\n", "below this line.\n  - Mine: index.md\n")
