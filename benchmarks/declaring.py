@@ -79,9 +79,9 @@ def measure(folder: Path, quick: bool) -> Result:
         name="state",
         title="Declared state",
         introduction=(
-            "The time for reading, writing and appending an integer, and in brackets how many "
-            f"times a plain object or list; then for JSON of {_FIELDS:,} fields of {_ENTRIES:,} "
-            "entries each, and how many times msgspec."
+            "The time for reading, writing and appending an integer, and in brackets the ratio "
+            f"to a plain object or list; then for JSON of {_FIELDS:,} fields of {_ENTRIES:,} "
+            "entries each, and the ratio to msgspec."
         ),
         columns=(*timings,),
         rows={

@@ -77,7 +77,7 @@ def measure(folder: Path, quick: bool) -> Result:
         columns=(
             "the standard modules it imports",
             "the module alone",
-            "which is more by",
+            "added time",
             "the module in a library",
         ),
         rows={

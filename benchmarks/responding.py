@@ -58,8 +58,8 @@ def measure(folder: Path, quick: bool) -> Result:
         name="respond",
         title="Making a response",
         introduction=(
-            "Microseconds, for data of three members and in brackets how many times the dict "
-            "literal, and for lists of records of four members: microseconds a record."
+            "Microseconds for data of three members, and in brackets the ratio to the dict "
+            "literal. For lists of records of four members: microseconds a record."
         ),
         columns=("small data", *(f"{entries:,} records" for entries in _ENTRIES)),
         rows={

@@ -81,9 +81,9 @@ def measure(folder: Path, quick: bool) -> Result:
         name="save",
         title="Saving a state",
         introduction=(
-            "Milliseconds, and in brackets how many times the bare durable sequence (temporary "
-            "file, fsync, rename, fsync of the folder). A whole save is encoding and then a save "
-            "of bytes that are ready."
+            "Milliseconds, and in brackets the ratio to the bare durable sequence (temporary "
+            "file, fsync, rename, fsync of the folder). A whole save encodes the state, and then "
+            "saves the bytes."
         ),
         columns=(*timings, "format", "lost at a power cut"),
         rows={

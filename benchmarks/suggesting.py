@@ -55,7 +55,7 @@ def measure(folder: Path, quick: bool) -> Result:
         title="Suggesting the intended name",
         introduction=(
             "Milliseconds for the message that a name was not found, with one letter missing in "
-            "it, and in brackets how many times difflib."
+            "it, and in brackets the ratio to difflib."
         ),
         columns=tuple(f"{count:,} names" for count in _COUNTS),
         rows={
