@@ -31,7 +31,7 @@ format: .venv/ready  ## Format the code and apply fixes of ruff
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-readme: .venv/ready  ## Write the questions and the tree of the README anew
+readme: .venv/ready  ## Rewrite the questions and the tree of the README
 	$(RUN) -m scripts.readme
 
 bench: .venv/ready  ## Measure speed side by side, and write the tables and plots

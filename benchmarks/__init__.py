@@ -1,1 +1,1 @@
-"""What Holdfast costs, measured side by side."""
+"""The costs of Holdfast, measured side by side."""

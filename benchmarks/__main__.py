@@ -1,6 +1,6 @@
 """Run the benchmarks, all or by name; the exit status is 1 if a target is missed.
 
-A quick run shows that everything works, and tells nothing. Only a full run of all of them
+A quick run shows that everything works; its figures mean nothing. Only a full run of all of them
 writes `results.md` and the plots. The temporary folder has to be on a real disk (set TMPDIR):
 where memory serves as the disk, an fsync costs nothing. Needs a POSIX system.
 """

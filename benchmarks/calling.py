@@ -1,4 +1,4 @@
-"""`normalize_input`, per call, against a bare function and against other ways to the same.
+"""`normalize_input`, per call, against a bare function and against alternatives.
 
 Each way takes one parameter, which is a dict or else a JSON string of it. The loop around the
 calls is in every figure: it makes the bare call look a little slower, and ratios smaller.
@@ -43,7 +43,7 @@ Configure = Callable[..., Any]  # called by keyword and by position
 
 @dataclass(frozen=True)
 class Way:
-    """One way to do it, by what the function is called with."""
+    """One way to do it, by the argument of the function."""
 
     takes_dict: Configure
     takes_json: Configure
@@ -57,8 +57,8 @@ def measure(folder: Path, quick: bool) -> Result:
         name="call",
         title="Calling through `normalize_input`",
         introduction=(
-            "Microseconds a call, and in brackets how many times a bare call with the same "
-            "argument; for a JSON string, how many times `json.loads` of it."
+            "Microseconds a call, and in brackets the ratio to a bare call with the same "
+            "argument; for a JSON string, the ratio to `json.loads`."
         ),
         columns=(*timings, "the function receives"),
         rows={
@@ -158,7 +158,7 @@ def _configure(config: Any) -> Any:
     return config
 
 
-# Its types of dicts are looked into anew at each call; this is what it is made for.
+# msgspec checks the types of a dict anew at each call; a class is its intended use.
 class _Config(msgspec.Struct):
     host: str
     port: int
@@ -177,7 +177,7 @@ def _decode_with_msgspec(config: Any) -> Any:
 
 
 def _with_bind(function: Configure) -> Configure:
-    """Decorate with what `inspect` offers to find an argument, wherever it has arrived."""
+    """Decorate with the tools of `inspect`, which find an argument wherever it has arrived."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)

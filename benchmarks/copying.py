@@ -1,7 +1,7 @@
 """`copier copy` and `copier update` of the default project, against a template of ten files.
 
-Whole processes are timed, since that is what users wait for. The ten plain files are the floor:
-what Copier takes to start, to read a template and to write a few files. Templates are local,
+Whole processes are timed, since users wait for those. The ten plain files are the floor:
+Copier's own time to start, to read a template and to write a few files. Templates are local,
 so that no download counts; both updates need a git repository, so both have one.
 """
 
@@ -55,13 +55,13 @@ def measure(folder: Path, quick: bool) -> Result:
 
 
 def _isolated_copier(folder: Path) -> Callable[..., None]:
-    """Return a function that runs Copier as a process, without anybody's settings."""
+    """Return a function that runs Copier as a process, without the settings of its user."""
     settings = folder / "settings.yml"
     settings.write_text("{}\n")
     environment = {
         "COPIER_SETTINGS_PATH": str(settings),
         "GIT_CONFIG_NOSYSTEM": "1",
-        # Otherwise it might be Copier itself that is compiled, again and again.
+        # Otherwise each run might compile Copier again.
         "PYTHONDONTWRITEBYTECODE": "",
     }
 

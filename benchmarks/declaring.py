@@ -1,8 +1,8 @@
-"""Declared state, beside other ways to declare what a class has.
+"""Declared state, beside other ways to declare the fields of a class.
 
 For JSON the rivals have 1,000 fields of 1,000 entries each: lists of integers, of floats and of
-text, and dicts of integers by text, as many of each. Each does what its documentation tells: it
-checks, where it can, what it takes.
+text, and dicts of integers by text, as many of each. Each is used as its documentation shows,
+and checks its input where it can.
 """
 
 # Installed for benchmarks only: the checks have to do without them.
@@ -30,7 +30,7 @@ from benchmarks.importing import importable_library
 from benchmarks.report import Panels, Result, Verdict, duration
 from benchmarks.timing import Rival, Timings, loop, take_turns
 
-# Times msgspec, which is compiled and tells nobody of a change.
+# Times msgspec, which is compiled and notifies no listener.
 LIMIT = 3.0
 
 _OURS = "State"
@@ -79,9 +79,9 @@ def measure(folder: Path, quick: bool) -> Result:
         name="state",
         title="Declared state",
         introduction=(
-            "The time for reading, writing and appending an integer, and in brackets how many "
-            f"times a plain object or list; then for JSON of {_FIELDS:,} fields of {_ENTRIES:,} "
-            "entries each, and how many times msgspec."
+            "The time for reading, writing and appending an integer, and in brackets the ratio "
+            f"to a plain object or list; then for JSON of {_FIELDS:,} fields of {_ENTRIES:,} "
+            "entries each, and the ratio to msgspec."
         ),
         columns=(*timings,),
         rows={
@@ -94,7 +94,7 @@ def measure(folder: Path, quick: bool) -> Result:
             title="Declared state",
             unit=(
                 f"times as long as a {_PLAIN}, and for JSON as {_MSGSPEC} (logarithmic)\n"
-                "filled blue: changes are told to those who listen"
+                "filled blue: listeners are notified of changes"
             ),
             values={
                 case: {
@@ -170,7 +170,7 @@ def _time_attributes(emitted: Any, rounds: int) -> dict[str, Timings]:
 
 
 def _writing(thing: Any, prepare: Callable[[], object]) -> Rival:
-    # Two writes: what is written is never what is there.
+    # Two writes: the written value always differs from the old one.
     rival = loop("thing.count = 1_000; thing.count = 2_000", thing=thing)
     return replace(rival, prepare=prepare, times=2 * rival.times)
 
@@ -270,7 +270,7 @@ def _time_json(emitted: Any, fields: int, rounds: int) -> dict[str, Timings]:
     made: list[object] = []
 
     def clean() -> None:
-        # What one rival has made is freed at no cost of the next, nor of its own: some leave
+        # Garbage of one rival must not cost the next one time, nor itself: some leave
         # that to the garbage collector.
         made.clear()
         gc.collect()

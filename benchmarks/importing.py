@@ -2,8 +2,8 @@
 
 Whole interpreters are timed, from start to end. Each module is measured as a file that was
 copied alone, and in a library, which has all of them and the metadata of an installed package:
-that tells what the module costs from what its package costs. A library that chose no other
-module tells what keeping state costs.
+so that the cost of the module is separate from that of its package. A library with no other
+module shows the cost of keeping state.
 """
 
 import ast
@@ -25,7 +25,7 @@ PERSISTENCE_LIMIT = 5.0
 
 _PERSISTENCE = "persistence"
 _OTHERS = ("validation", "responses", "errors")
-# What anybody would import to keep a state in a file.
+# The modules for keeping a state in a file without Holdfast.
 _BY_HAND = "import json, logging, tempfile, pathlib"
 _EMPTY = "pass"
 _KEEP = f"import keeper.utils.{_PERSISTENCE}"
@@ -77,7 +77,7 @@ def measure(folder: Path, quick: bool) -> Result:
         columns=(
             "the standard modules it imports",
             "the module alone",
-            "which is more by",
+            "added time",
             "the module in a library",
         ),
         rows={
@@ -134,7 +134,7 @@ def _import_from_library(module: str) -> str:
 
 
 def _standard_imports(path: Path) -> str:
-    """Return a statement that imports what a module imports at its top."""
+    """Return a statement with the imports at a module's top."""
     names: list[str] = []
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         match node:

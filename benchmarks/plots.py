@@ -17,7 +17,7 @@ from benchmarks.report import Bars, Panels, Result, Spans, duration
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
-# Of about the same contrast to white and to black, since the page shows through.
+# Of about the same contrast to white and to black, since the page's colour shows through.
 _TEXT = "#7a7f87"
 _FAINT = "#7a7f8755"
 _GOOD = "#1f8fd6"
@@ -47,7 +47,7 @@ _STYLE: Any = {
 
 
 def draw(result: Result) -> Path:
-    """Write one benchmark's plot and return where it is."""
+    """Write one benchmark's plot and return its path."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     path = IMAGES / f"benchmark-{result.name}.svg"
     with mpl.rc_context(_STYLE):

@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table for the terminal and for `results.md`."""
+"""The results of a benchmark, as a table for the terminal and for `results.md`."""
 
 import os
 import platform
@@ -76,7 +76,7 @@ class Spans:
 
 @dataclass(frozen=True)
 class Result:
-    """All that one benchmark has to say."""
+    """All results of one benchmark."""
 
     name: str
     title: str
@@ -111,7 +111,7 @@ def microseconds(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return three significant digits, in the unit that suits them."""
+    """Return three significant digits, in a suitable unit."""
     for unit in ("s", "ms", "µs"):
         if seconds >= 1:
             return f"{_three_digits(seconds)} {unit}"
@@ -120,13 +120,13 @@ def duration(seconds: float) -> str:
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:
-    """Write everything, with the conditions it holds under."""
+    """Write all results, with the conditions under which they hold."""
     text = "\n".join(("# Benchmarks\n", _conditions(results, folder), *map(str, results)))
     RESULTS.write_text(text, encoding="utf-8")
 
 
 def file_system(folder: Path) -> str:
-    """Return the type of the file system, where the system tells."""
+    """Return the type of the file system, if the system gives it."""
     try:
         lines = Path("/proc/mounts").read_text().splitlines()
     except OSError:

@@ -1,6 +1,6 @@
 """`Response.success()` with logging off, against the dict that it returns, written by hand.
 
-`json.dumps` of the dict is what a caller would have to do to learn that it is serialisable,
+A caller would have to use `json.dumps` on the dict to learn that it is serializable,
 and pydantic does both: it checks, and returns a plain dict.
 """
 
@@ -27,7 +27,7 @@ LINEAR_LIMIT = 1.5
 _LITERAL = "dict literal"
 _OURS = "Response.success()"
 
-# Where it stands, without a call: so it has the least that it can take.
+# Written in place, without a call: so it takes the least time possible.
 _WRITTEN = """{
     "status": "success",
     "action": action,
@@ -58,8 +58,8 @@ def measure(folder: Path, quick: bool) -> Result:
         name="respond",
         title="Making a response",
         introduction=(
-            "Microseconds, for data of three members and in brackets how many times the dict "
-            "literal, and for lists of records of four members: microseconds a record."
+            "Microseconds for data of three members, and in brackets the ratio to the dict "
+            "literal. For lists of records of four members: microseconds a record."
         ),
         columns=("small data", *(f"{entries:,} records" for entries in _ENTRIES)),
         rows={
@@ -96,7 +96,7 @@ def _time_small(ways: dict[str, Success], rounds: int) -> Timings:
 
 
 def _time_large(ways: dict[str, Success], rounds: int) -> Timings:
-    """Time equally many records in each case, in one response or in thousands."""
+    """Time the same number of records in each case, in one response or in thousands."""
     records = [_record(number) for number in range(max(_ENTRIES))]
 
     def rival(success: Success, entries: int) -> Rival:

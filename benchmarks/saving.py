@@ -1,10 +1,10 @@
 """`_save_state()` against the bare durable sequence, and against other ways to keep a state.
 
-The bare sequence is what POSIX asks for, written by hand, with the bytes ready: temporary file,
+The bare sequence is that of POSIX, written by hand, with the bytes ready: temporary file,
 fsync, rename, fsync of the folder. Encoding is measured separately, and the save that is held
 against the bare sequence has its bytes ready too.
 
-What each rival loses at a power cut was read in its source, seen in its system calls, and tried
+The loss of each rival at a power cut was read in its source, seen in its system calls, and tried
 on an ext4 file system that was shut down without a flush right after the save.
 """
 
@@ -55,7 +55,7 @@ Save = Callable[[], object]
 
 @dataclass(frozen=True)
 class Way:
-    """One way to keep a state, and what is known of it."""
+    """One way to keep a state, with its known properties."""
 
     opened: Callable[[Path, State], Save]
     writes: str
@@ -81,11 +81,11 @@ def measure(folder: Path, quick: bool) -> Result:
         name="save",
         title="Saving a state",
         introduction=(
-            "Milliseconds, and in brackets how many times the bare durable sequence (temporary "
-            "file, fsync, rename, fsync of the folder). A whole save is encoding and then a save "
-            "of bytes that are ready."
+            "Milliseconds, and in brackets the ratio to the bare durable sequence (temporary "
+            "file, fsync, rename, fsync of the folder). A whole save encodes the state, and then "
+            "saves the bytes."
         ),
-        columns=(*timings, "what it writes", "lost at a power cut"),
+        columns=(*timings, "format", "lost at a power cut"),
         rows={
             _BARE: (*_cells(_BARE, timings), "readable JSON", "nothing"),
             _READY: (*_cells(_READY, timings), "the same", "nothing"),
@@ -145,7 +145,7 @@ def _record_size() -> int:
 
 
 def _settle() -> None:
-    """Flush what others left to the disk: the next fsync would have to pay for it."""
+    """Flush the writes of others to the disk: the next fsync would have to pay for them."""
     os.sync()
 
 

@@ -1,10 +1,10 @@
 """One small change in states of several sizes: the stores, and other ways to keep values by key.
 
 A state has keys of 1 KB each, and a change replaces the value of one of them, chosen at random.
-What is done by hand has its bytes ready: it is the least that the store above it could take.
+Ways written by hand have their bytes ready: the store above them could not take less.
 
-What each rival loses at a power cut was read in its source, and in the documentation of what it
-stands on: https://sqlite.org/pragma.html#pragma_synchronous for SQLite,
+The loss of each rival at a power cut was read in its source, and in the documentation of its base,
+https://sqlite.org/pragma.html#pragma_synchronous for SQLite, and
 https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ for Redis.
 """
 
@@ -49,11 +49,11 @@ from benchmarks.timing import Rival, Timings, take_turns
 LIMIT = 1.3
 FILE_LIMIT = 2.0
 
-# So many keys of 1 KB.
+# Numbers of keys of 1 KB.
 _SIZES = {"1 KB": 1, "1 MB": 1_000, "50 MB": 50_000}
-# So many keys in a row, each drawn anew.
+# The number of keys in a row, each drawn anew.
 _TIMES = 5
-# What handles all keys for the sake of one is slow enough to show in few rounds.
+# Ways that write all keys for the sake of one are slow enough to show in few rounds.
 _ROUNDS = {
     "in memory": 101,
     "on disk": 101,
@@ -90,11 +90,11 @@ State = Mapping[str, Value]
 
 @dataclass(frozen=True)
 class Kept:
-    """A state that is kept somewhere, and what is done with one of its keys."""
+    """A state in some store, with the operations on one of its keys."""
 
     save: Callable[[str, Any], object]
     load: Callable[[str], Any]
-    # What has been done to a value before it is saved, untimed.
+    # Prepares a value before it is saved, untimed.
     ready: Callable[[Value], Any] = lambda value: value
 
 
@@ -103,12 +103,12 @@ Keep = Callable[[Path, State, ExitStack], Kept]
 
 @dataclass(frozen=True)
 class Way:
-    """One way to keep a state, and what is known of it."""
+    """One way to keep a state, with its known properties."""
 
     keep: Keep
     loses: str
     reason: str
-    # With whom it takes turns; "all" handles all keys for the sake of one.
+    # The ways that take turns with it; those in "all" write all keys for the sake of one.
     group: str = "on disk"
 
 
@@ -128,7 +128,7 @@ def measure(folder: Path, quick: bool) -> Result:
         title="Keeping values by key",
         introduction=(
             "The time for changing one key, and for reading one, in states of several sizes whose "
-            "keys have 1 KB each. What is done by hand has its bytes ready."
+            "keys have 1 KB each. Ways written by hand have their bytes ready."
         ),
         columns=(
             *(f"change in {size}" for size in sizes),
@@ -347,7 +347,7 @@ _RECORD_SIZE = len(orjson.dumps(_record(100)))
 
 
 def _settle() -> None:
-    """Flush what others left to the disk: the next fsync would have to pay for it."""
+    """Flush the writes of others to the disk: the next fsync would have to pay for them."""
     os.sync()
 
 
@@ -391,7 +391,7 @@ def _ways(url: str, folder: Path) -> dict[str, Way]:
             lambda place, state, stack: _keep_in_redis(next(databases), state, stack),
             _loses(emitted.RedisStore, _LAST),
             "what came after the last snapshot, which is up to an hour old unless the server is "
-            "told otherwise. Here it keeps no file at all, for both.",
+            "configured otherwise. Here it keeps no file at all, for both.",
             group="in memory",
         ),
         _REDIS_BY_HAND: Way(
@@ -434,7 +434,7 @@ def _ways(url: str, folder: Path) -> dict[str, Way]:
 
 
 def _loses(store: Any, otherwise: str) -> str:
-    """Return what a store loses by its own word."""
+    """Return the loss that a store itself declares."""
     return _NOTHING if store.capabilities.survives_power_cut else otherwise
 
 
@@ -538,7 +538,7 @@ def _shelve_backend(folder: Path) -> str:
 
 def _keep_in_tinydb(place: Path, state: State, stack: ExitStack) -> Kept:
     database = stack.enter_context(TinyDB(place / "state.json"))
-    # By number, which takes no search.
+    # By number, which needs no search.
     numbers = {key: number for number, key in enumerate(state, 1)}
     database.insert_multiple(Document(state[key], numbers[key]) for key in state)
     return Kept(
@@ -559,6 +559,6 @@ def _keep_in_plain_file(place: Path, state: State, stack: ExitStack) -> Kept:
 
 
 def _redis_client(url: str) -> Any:
-    """Return a client with the settings of the store's."""
+    """Return a client with the same settings as the store's."""
     retry = Retry(NoBackoff(), 0)
     return redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=5.0, retry=retry)

@@ -52,10 +52,10 @@ def measure(folder: Path, quick: bool) -> Result:
     ratios = {count: times.ratio(_OURS, _DIFFLIB) for count, times in timings.items()}
     return Result(
         name="suggest",
-        title="Suggesting what was meant",
+        title="Suggesting the intended name",
         introduction=(
             "Milliseconds for the message that a name was not found, with one letter missing in "
-            "it, and in brackets how many times difflib."
+            "it, and in brackets the ratio to difflib."
         ),
         columns=tuple(f"{count:,} names" for count in _COUNTS),
         rows={
@@ -71,15 +71,15 @@ def measure(folder: Path, quick: bool) -> Result:
             for count in _COUNTS_WITH_TARGET
         ],
         plot=Bars(
-            title="Suggesting what was meant",
+            title="Suggesting the intended name",
             unit="times as long as with difflib",
             values={f"{count:,} names": ratios[count] for count in _COUNTS_WITH_TARGET},
             limit=LIMIT,
         ),
         notes=[
             (
-                "difflib and rapidfuzz tell upper from lower case and know no prefixes; rapidfuzz "
-                "is compiled, the others are not."
+                "difflib and rapidfuzz distinguish upper and lower case and do not know prefixes; "
+                "rapidfuzz is compiled, the others are not."
             )
         ],
     )

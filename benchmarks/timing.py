@@ -1,4 +1,4 @@
-"""Time rivals in turns, so that whatever slows the machine slows all of them."""
+"""Time rivals in turns, so that a slow machine slows all of them."""
 
 import random
 import statistics
@@ -17,7 +17,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Rival:
-    """Something to time, what has to happen before it, untimed, and how often it is done."""
+    """A statement to time, its untimed preparation, and how often it runs."""
 
     run: Callable[[], object]
     prepare: Callable[[], object] = _nothing
@@ -26,7 +26,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Timings:
-    """The seconds that each rival took in each round, for doing it once."""
+    """The seconds that each rival took in each round, for one execution."""
 
     seconds: Mapping[str, list[float]]
 
@@ -53,7 +53,7 @@ def loop(statement: str, **names: Any) -> Rival:
     """Return a rival that executes a statement many times, as `timeit` does it.
 
     A call of some nanoseconds can be timed in no other way; the loop itself adds a few. All
-    loops take about as long, so that what interrupts them hits none more often than others.
+    loops take about as long, so that interruptions hit all of them alike.
     """
     timer = timeit.Timer(statement, globals=names)
     times = 1 + int(1000 * _LOOP_SECONDS / timer.timeit(1000))
@@ -63,8 +63,8 @@ def loop(statement: str, **names: Any) -> Rival:
 def take_turns(rivals: Mapping[str, Rival], rounds: int) -> Timings:
     """Time every rival once a round, after one round that does not count.
 
-    Each round has its own order, the same in every run: whoever always came after the same
-    rival would find the caches as that one leaves them.
+    Each round has its own order, the same in every run: a rival that always followed the same
+    one would find the caches as that one leaves them.
     """
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     order, shuffle = list(rivals), random.Random(0).shuffle  # noqa: S311 - an order

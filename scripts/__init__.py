@@ -1,1 +1,1 @@
-"""What shows the template at work: the demo, and the pictures of it."""
+"""Programs that show the template at work: the demo, and the pictures of it."""

@@ -1,6 +1,6 @@
 """Scaffold a project, install it, run it, kill it, and see its state survive.
 
-What is printed after "held" has been checked. The first thing that does not hold ends the
+The demo checks everything that it prints after "held". The first failed check ends the
 demo with exit status 1.
 """
 
@@ -28,7 +28,7 @@ from support import REPOSITORY, UV, copy_template, files_of, questions
 PROJECT = "weather-station"
 STATE_FILE = "WEATHER_STATION_STATE_FILE"
 # Copier records where a project came from. No other project came from a template that lay in
-# the current folder under this name, so it tells the demo's own.
+# the current folder under this name, so it identifies the demo's own.
 TEMPLATE = "holdfast"
 
 ANSWERS = {
@@ -71,16 +71,16 @@ vars(fcntl).pop("F_FULLFSYNC", None)  # what macOS has in its place
 app()
 """
 
-# A terminal's, a virtual environment's or a test's settings would change what is shown.
+# Settings of a terminal, a virtual environment or a test would change the output.
 OTHERS_SETTINGS = ("FORCE_COLOR", "PYTEST", "PYTHON", "UV_PROJECT", "UV_PYTHON", "VIRTUAL_ENV")
 
 
 class StoppedError(Exception):
-    """Something did not hold, or the demo must not go on."""
+    """A check has failed, or the demo must not go on."""
 
 
 class Screen:
-    """What the person in front of it sees; plain lines where there is no terminal."""
+    """The output for the person in front of it; plain lines where there is no terminal."""
 
     def __init__(self, console: Console, folder: Path) -> None:
         self._console = console
@@ -94,7 +94,7 @@ class Screen:
         self._print(Text.assemble(("  $ ", "dim"), (" ".join(words), "cyan"), (remark, "dim")))
 
     def lines(self, lines: Sequence[str]) -> None:
-        """Show what a command has printed, without what is the same in every line."""
+        """Show the output of a command, without the part that is the same in every line."""
         for line in lines:
             line = line.rstrip("\n").replace(str(self._folder), "...")
             self._print(Text("  " + re.sub(r"\b([0-9a-f]{24})[0-9a-f]{8,}\b", r"\1...", line)))
@@ -103,7 +103,7 @@ class Screen:
         self._print(Text.assemble(("  held", "bold green"), f"  {fact}"))
 
     def waiting(self, reason: str) -> contextlib.AbstractContextManager[object]:
-        """Show that something goes on, where what is shown can be taken away again."""
+        """Show that something goes on, where the line can be erased again."""
         if self._console.is_interactive:
             return self._console.status(reason, spinner="line")
         return contextlib.nullcontext()
@@ -116,8 +116,8 @@ class Demo:
     """The steps of the demo, each of which needs those before it.
 
     Args:
-        folder: Where the project and the program's state come to lie.
-        console: Where to show what happens.
+        folder: The folder for the project and the program's state.
+        console: Where to print.
     """
 
     def __init__(self, folder: Path, console: Console) -> None:
@@ -131,7 +131,7 @@ class Demo:
         }
 
     def play(self) -> None:
-        """Show everything; raises StoppedError at the first thing that does not hold."""
+        """Show everything; raises StoppedError at the first failed check."""
         self.scaffold()
         self.install()
         self.use()
@@ -267,11 +267,11 @@ class Demo:
         return process.returncode
 
     def _list_state_folder(self) -> list[Path]:
-        """Show what lies in the folder of the state, and return what else than the state."""
+        """Show the files in the folder of the state, and return those other than the state."""
         self._screen.command("ls -A", self._from_project(self.state_file.parent))
         found = sorted(self.state_file.parent.iterdir())
         self._screen.lines([path.name for path in found])
-        # The lock stays, whoever held it.
+        # The lock file stays.
         stays = (self.state_file.name, f".{self.state_file.name}.lock")
         return [path for path in found if path.name not in stays]
 
@@ -283,7 +283,7 @@ class Demo:
         return lines
 
     def _run(self, *command: str | Path, folder: Path | None = None, status: int = 0) -> str:
-        """Run a command that is to end with that status, and return all that it said."""
+        """Run a command that must end with that status, and return its output."""
         result = subprocess.run(
             command,
             cwd=folder or self.project,
@@ -318,7 +318,7 @@ class Demo:
 
 
 def is_of_the_demo(project: Path) -> bool:
-    """Return whether an earlier demo made this, and nobody has begun to work in it."""
+    """Return whether an earlier demo made this, and no work has begun in it."""
     try:
         answers = yaml.safe_load((project / ".copier-answers.yml").read_text())
     except (OSError, ValueError, yaml.YAMLError):
@@ -328,7 +328,7 @@ def is_of_the_demo(project: Path) -> bool:
 
 
 def count_files(names: Sequence[str]) -> str:
-    """Return how many files there are, and where."""
+    """Return the number of files, in all and in each folder."""
     folders = Counter(name.split("/")[0] for name in names if "/" in name)
     counts = [f"{count} in {folder}/" for folder, count in folders.items()]
     return f"{len(names)} files: {', '.join(counts)}, {len(names) - folders.total()} at the top"
@@ -348,7 +348,7 @@ def main() -> int:
         "--folder",
         type=Path,
         default=REPOSITORY / "demo",
-        help=f"where {PROJECT}/ comes to lie; one that an earlier demo made there is removed",
+        help=f"the folder for {PROJECT}/; one that an earlier demo made there is removed",
     )
     try:
         Demo(parser.parse_args().folder, Console()).play()

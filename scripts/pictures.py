@@ -25,8 +25,8 @@ GUIDE = "how-to/persist-application-state/"
 WINDOW = (1280, 900)
 LARGEST = 250_000  # bytes; a README is read over slow connections too
 
-# It brings its own background, and an edge that is seen on a light page and on a dark one. Its
-# fonts are such as are there already: rich's own frame would fetch one from somebody's server.
+# It has its own background, and an edge that is visible on a light page and on a dark one. Its
+# fonts are installed ones: rich's own frame would fetch one from another server.
 TERMINAL = """\
 <svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}"
   viewBox="0 0 {width} {height}">
@@ -72,7 +72,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    # The same picture with a network and without one.
+    # The same picture with and without a network.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
@@ -94,7 +94,7 @@ def record_demo() -> tuple[Demo, str]:
 
 
 def check_privacy(picture: str) -> None:
-    """Refuse a picture that tells on what machine it was made."""
+    """Refuse a picture that reveals on which machine it was made."""
     for place in (REPOSITORY, Path.home(), Path.cwd()):
         if str(place) in picture:
             raise StoppedError(f"The picture shows {place}.")
@@ -121,7 +121,7 @@ def serve(folder: Path) -> Iterator[str]:
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class names it
-            """Say nothing."""
+            """Print nothing."""
 
     handler = functools.partial(Handler, directory=folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -135,7 +135,7 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 def photograph(address: str, picture: Path, profile: Path) -> None:
-    """Take a picture of a page, as a browser shows it that has never been used before."""
+    """Take a picture of a page with a browser that has never been used before."""
     run(
         find_browser(),
         *FLAGS,
@@ -158,7 +158,7 @@ def find_browser() -> Path:
 def make_pictures() -> None:
     """Write every picture, from one run of the demo in a folder of its own."""
     find_browser()
-    # With uv on the PATH, the demo has no need to say where it is on this machine.
+    # With uv on the PATH, the demo does not print its path on this machine.
     os.environ["PATH"] = f"{UV.parent}{os.pathsep}{os.environ['PATH']}"
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):

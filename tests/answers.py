@@ -1,4 +1,4 @@
-"""Which answers are tried: every pair of them, and each kind of project with all and nothing."""
+"""The tried answers: every pair of two answers, and each type of project with all and nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ VALUES: dict[str, list[Any]] = {
     "state_stores": [(), ("json",), ("sqlite",), ("redis",), STORES],
     **{name: [True, False] for name in SWITCHES},
 }
-# What only a project of its own is asked, and what only an existing one is.
+# The questions that only a new project gets, and those that only an existing one gets.
 NOT_ASKED = {
     "modules_only": {
         "project_name",
@@ -47,24 +47,24 @@ NOT_ASKED = {
     },
     **{kind: {"layout"} for kind in PROJECT_TYPES if kind != "modules_only"},
 }
-# The example stands on these, the stores on the second of them.
+# The example needs these, and the stores need the second of them.
 EXAMPLE_NEEDS = ("include_api_utilities", "include_persistence_helpers")
 
 
 def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the answers to questions that are asked with these answers."""
+    """Return the answers without those to questions that are not asked."""
     not_asked = set(NOT_ASKED[answers["project_type"]])
     if not all(answers.get(name, True) for name in EXAMPLE_NEEDS):
         not_asked.add("include_example")
     if not answers.get("include_persistence_helpers", True):
         not_asked |= {"include_typed_state", "state_stores"}
     asked = {name: value for name, value in answers.items() if name not in not_asked}
-    # Copier takes a list, where pairs are made of what can be hashed.
+    # Copier takes a list, where pairs are made of hashable values.
     return {name: [*value] if isinstance(value, tuple) else value for name, value in asked.items()}
 
 
 def pairwise() -> list[dict[str, Any]]:
-    """Return sets of answers in which every two values of two questions meet."""
+    """Return sets of answers in which every pair of values of two questions occurs."""
     return [asked(dict(zip(VALUES, case, strict=True))) for case in AllPairs(list(VALUES.values()))]
 
 

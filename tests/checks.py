@@ -1,4 +1,4 @@
-"""What must hold for every file of every emitted project; each finding is one sentence."""
+"""Rules for every file of every emitted project; each finding is one sentence."""
 
 import ast
 import functools
@@ -14,7 +14,7 @@ import yaml
 from support import files_of, questions, render
 
 FEATURES = [name for name in questions() if name.startswith("include_")]
-# Words of a feature that was not chosen, besides the names of its files and those it exports.
+# Words about a feature, besides the names of its files and exports.
 # Tools' own ignore lists may name anything.
 LEAK_PATTERNS = {
     "include_api_utilities": (
@@ -33,7 +33,7 @@ LEAK_PATTERNS = {
         r"state/typed|\bhydrat|\bdrain\(|cloudpickle|declare-versioned|migrate-state|react-to-state"
     ),
 }
-# The same for the stores, and for what comes with any of them.
+# The same for the stores, and for the files that come with any of them.
 STORE_LEAK_PATTERNS = {
     "json": r"JsonFileStore|json_file|json_format|[\"'`]file:",
     "redis": r"redis|StatePersistenceService|state/sessions|state_api|websocket",
@@ -47,7 +47,7 @@ TYPE_LEAK_PATTERNS = {
     "mcp_server": r"mcpServers|mcp_adapter|server\.py|days_between",
     "web_service": r"fastapi|to_http_response|http_adapter|app\.py|problems\.py|ProblemAPI",
 }
-# The modules work in any framework, and their guides say how in the usual ones.
+# The modules work in any framework, and their guides show the usual ones.
 NAMES_FRAMEWORKS = ("user-docs/how-to/", "user-docs/reference/python-patterns")
 MAY_NAME_ANYTHING = {".gitignore", ".copier-answers.yml", "LICENSE", "CHANGELOG.md"}
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
@@ -55,7 +55,7 @@ QUOTED_PATH = re.compile(r"`((?:src|tests|user-docs|\.github)/[\w./-]+)`")
 
 
 def find_faults(project: Path, answers: Mapping[str, Any]) -> list[str]:
-    """Return everything that a new owner of this project would have to clean up."""
+    """Return every fault that a new owner of this project would have to correct."""
     faults: list[str] = []
     for path in sorted(path for path in project.rglob("*") if path.is_file()):
         name = path.relative_to(project).as_posix()
@@ -136,7 +136,7 @@ def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
 
 
 def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
-    # Where they are not asked, these cannot be; anything else that is not asked is on.
+    # Not asked means off for these, and on for all others.
     absent = ("include_example", "include_typed_state")
     off = [name for name in FEATURES if not answers.get(name, name not in absent)]
     patterns = [LEAK_PATTERNS[name] for name in off if name in LEAK_PATTERNS]
@@ -169,7 +169,7 @@ def pattern_of_feature(feature: str) -> str:
 
 
 def _names_of(project: Path) -> set[str]:
-    """Return the names of its files, and the exported names that are no ordinary words."""
+    """Return the names of its files, and the exported names that are not ordinary words."""
     names = {Path(path).name for path in files_of(project)}
     for path in project.glob("src/**/__init__.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -22,7 +22,7 @@ def count_code_lines(source: str) -> int:
         source: A module.
 
     Returns:
-        Lines with at least one token that is no comment and belongs to no docstring.
+        Lines with at least one token that is neither a comment nor part of a docstring.
     """
     documentation: set[int] = set()
     for node in ast.walk(ast.parse(source)):

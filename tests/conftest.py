@@ -1,4 +1,4 @@
-"""What several modules of tests share."""
+"""Fixtures and hooks that several modules of tests share."""
 
 import contextlib
 import os
@@ -13,8 +13,8 @@ from crashlab.disks import Disk, Mount, unmount
 from stores.redis_server import find_program
 from support import ProjectEnvironment
 
-# Emitted tests start the server that is on the PATH. Where there is none at all, they are
-# skipped, and the tests that ask for every branch fail.
+# Emitted tests start the Redis server on the PATH. Without any server they are
+# skipped, and the tests that demand every branch fail.
 with contextlib.suppress(FileNotFoundError):
     os.environ["PATH"] += os.pathsep + str(Path(find_program()).parent)
 
@@ -37,7 +37,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all processes of this run have in common."""
+    """A folder that all processes of this run share."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Render the template from the work tree, and run commands in what comes out."""
+"""Render the template from the work tree, and run commands in the rendered projects."""
 
 import contextlib
 import fcntl
@@ -28,7 +28,7 @@ from copier._jinja_ext import SandboxedEnvironment
 from copier._main import Worker
 
 # Hundreds of projects are rendered from the same templates: compile each template once, and
-# start no git for each file, which only repairs modes where git is told to ignore them.
+# start no git for each file, which only repairs modes where git is configured to ignore them.
 _compile: Any = SandboxedEnvironment.compile
 _compiled: dict[tuple[object, ...], Any] = {}
 
@@ -63,7 +63,7 @@ def module_source(name: str) -> str:
 
 
 def import_module(name: str) -> Any:
-    """Import a module of `utils` on its own."""
+    """Import a module of `utils/` without the other ones."""
     module = sys.modules[f"emitted_{name}"] = ModuleType(f"emitted_{name}")
     exec(compile(module_source(name), f"{name}.py", "exec"), vars(module))  # noqa: S102 - ours
     return module
@@ -76,7 +76,7 @@ def questions() -> dict[str, dict[str, Any]]:
 
 
 def copy_template(destination: Path) -> Path:
-    """Copy what Copier needs of the work tree, without git: its state is what counts."""
+    """Copy the files that Copier needs, without git: the work tree counts, not the last commit."""
     destination.mkdir(parents=True, exist_ok=True)
     for part in TEMPLATE_PARTS:
         source = REPOSITORY / part
@@ -88,7 +88,7 @@ def copy_template(destination: Path) -> Path:
 
 
 def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Path:
-    """Render a project with the defaults and these answers, never trusting the template.
+    """Render a project with the defaults and these answers, without trusting the template.
 
     Copier accepts unknown answers in silence; a misspelt one fails here.
     """
@@ -111,7 +111,7 @@ def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Pa
 def run(
     *command: str | Path, cwd: Path, env: dict[str, str] | None = None, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command, with what it printed in the failure."""
+    """Run a command, with its output in the failure."""
     result = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -188,7 +188,7 @@ class Environment:
         return self.folder / "bin" / name
 
     def install(self, *requirements: str | Path, cwd: Path) -> None:
-        """Install what uv's pip understands."""
+        """Install requirements in the forms that uv's pip understands."""
         run(UV, "pip", "install", "--quiet", "--python", self.folder, *requirements, cwd=cwd)
 
     def run(
@@ -205,7 +205,7 @@ class Environment:
 
 
 class ProjectEnvironment(Environment):
-    """An environment that has whatever any emitted project may need, made once for a run.
+    """An environment with everything that an emitted project may need, made once for a run.
 
     Args:
         folder: Where it is. All processes of the run use the same one.
@@ -234,12 +234,12 @@ class ProjectEnvironment(Environment):
         self.install(*self.TOOLS, cwd=self.folder)
 
     def install_project(self, project: Path) -> Environment:
-        """Install a project as it lies there, in an environment of its own on top of this one."""
+        """Install a project from its folder, in an environment of its own on top of this one."""
         folder = project.with_name(f"{project.name}-environment")
         layer = Environment(folder, self.tool("python"))
         (packages,) = self.folder.glob("lib/*/site-packages")
         (own,) = folder.glob("lib/*/site-packages")
-        # With what the files named *.pth there say, of which editable installs consist.
+        # And with the files named *.pth in there, which make up editable installs.
         (own / "shared.pth").write_text(f"import site; site.addsitedir({str(packages)!r})\n")
         layer.install("--no-deps", "--no-build-isolation", "--editable", project, cwd=project)
         return layer
@@ -256,7 +256,7 @@ class ProjectEnvironment(Environment):
         """Import each module of a package, any warning being an error.
 
         The project is not installed, so that its oldest Python may be newer than this
-        one; what its metadata would say is put beside it.
+        one; the information from its metadata is put beside it.
         """
         stem = re.sub(r"[-_.]+", "_", name or package.name).lower()
         metadata = project.with_name("metadata") / f"{stem}-0.1.0.dist-info/METADATA"
@@ -274,7 +274,7 @@ class ProjectEnvironment(Environment):
 
 
 def interpreters() -> list[Path]:
-    """Return every interpreter from Python 3.11 up that is on the machine, one a version."""
+    """Return an interpreter for each Python version from 3.11 up on the machine."""
     names = ("python3.11", "python3.12", "python3.13", "python3.14")
     candidates = [Path(found) for name in names if (found := shutil.which(name))]
     candidates += sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3"))

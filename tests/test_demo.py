@@ -1,4 +1,4 @@
-"""The demo shows what it promises, and would notice if it were not so."""
+"""The demo shows its promises, and notices a broken one."""
 
 import html
 import json
@@ -57,7 +57,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return play(tmp_path_factory.mktemp("demo"))
 
 
-def test_it_shows_every_promise_kept(played: Ended) -> None:
+def test_the_demo_shows_that_every_promise_is_kept(played: Ended) -> None:
     assert (played.status, played.complained) == (0, "")
     for promise in (
         "another process knows all three servers",
@@ -75,13 +75,13 @@ def test_it_shows_every_promise_kept(played: Ended) -> None:
     assert f"cd {played.folder}/weather-station\n" in played.said
 
 
-def test_what_is_no_terminal_gets_plain_lines(played: Ended) -> None:
+def test_output_to_a_file_is_plain_lines(played: Ended) -> None:
     assert played.said.isascii()
     assert "\x1b" not in played.said
     assert not re.search(r"[ \r]$", played.said, re.MULTILINE)
 
 
-def test_the_state_is_whole_and_alone(played: Ended) -> None:
+def test_the_demo_leaves_a_complete_state_and_no_other_file(played: Ended) -> None:
     state = played.folder / STATE
     servers = json.loads(state.read_text())["servers"]
     assert sorted(servers) == ["docs", "gitea", "github", "gitlab", "lint"]
@@ -90,12 +90,12 @@ def test_the_state_is_whole_and_alone(played: Ended) -> None:
     assert names == {"registry.json", ".registry.json.lock"}
 
 
-def test_nothing_keeps_running(played: Ended) -> None:
+def test_the_demo_leaves_no_process(played: Ended) -> None:
     with pytest.raises(ProcessLookupError):
         os.killpg(played.group, 0)
 
 
-def test_it_can_be_run_again(played: Ended) -> None:
+def test_the_demo_can_be_run_again(played: Ended) -> None:
     again = play(played.folder)
     assert (again.status, again.complained) == (0, "")
 
@@ -104,7 +104,7 @@ def test_it_can_be_run_again(played: Ended) -> None:
     "made",
     ["weather-station/notes.txt", "weather-station/.git/HEAD", "weather-station"],
 )
-def test_a_project_that_is_not_its_own_is_left_alone(made: str, tmp_path: Path) -> None:
+def test_a_project_that_the_demo_did_not_make_is_left_alone(made: str, tmp_path: Path) -> None:
     precious = tmp_path / made
     precious.parent.mkdir(exist_ok=True, parents=True)
     if ".git" in made:
@@ -152,13 +152,13 @@ def broken_promise(request: pytest.FixtureRequest, played: Ended) -> Iterator[st
     module.write_text(source)
 
 
-def test_it_notices_a_module_that_saves_badly(played: Ended, broken_promise: str) -> None:
+def test_the_demo_notices_a_module_that_saves_badly(played: Ended, broken_promise: str) -> None:
     ended = start(played.folder, "-c", KILL, str(played.folder))
     assert ended.status == 1
     assert re.search(rf"This did not hold: .*{broken_promise}", ended.complained), ended.complained
 
 
-def test_its_picture_is_up_to_date_and_keeps_to_itself(played: Ended) -> None:
+def test_the_picture_of_the_demo_is_up_to_date_and_self_contained(played: Ended) -> None:
     source = (REPOSITORY / "docs/images/demo.svg").read_text()
     shown = html.unescape(source).replace("\N{NO-BREAK SPACE}", " ")
     for line in re.findall(r"^(?:\d\. .+|  held  .+)$", played.said, re.MULTILINE):

@@ -1,4 +1,4 @@
-"""Teams with a project already add the modules, and nothing of theirs changes."""
+"""Teams with an existing project can add the modules, and their own files do not change."""
 
 import re
 import shutil
@@ -54,7 +54,7 @@ def make_package(project: Path, package: str) -> Path:
 
 
 @pytest.mark.parametrize("package", ["src/theirs", "theirs"])
-def test_the_layout_is_found_and_nothing_else_is_touched(package: str, tmp_path: Path) -> None:
+def test_the_layout_is_detected_and_no_other_file_is_changed(package: str, tmp_path: Path) -> None:
     project = make_package(tmp_path / "project", package)
     before = files_of(project)
     render(project, project_type="modules_only", package_name="theirs")
@@ -88,7 +88,7 @@ def test_both_layouts_get_the_same_modules(answers: dict[str, Any], tmp_path: Pa
     assert flat == src
 
 
-def test_a_utils_package_of_theirs_keeps_its_init_for_ever(tmp_path: Path) -> None:
+def test_an_existing_utils_package_keeps_its_init_file(tmp_path: Path) -> None:
     template = copy_template(tmp_path / "template")
     commit_all(template)
     git(template, "tag", "v1.0.0")
@@ -141,14 +141,14 @@ def test_the_first_words_after_copying_say_what_to_do(tmp_path: Path) -> None:
     copier = Path(sys.executable).with_name("copier")
     template = copy_template(tmp_path / "template")
     answers = ("-d", "project_type=modules_only", "-d", "package_name=theirs")
-    told = run(copier, "copy", "--defaults", *answers, template, project, cwd=tmp_path).stderr
-    assert "python -m pytest tests/utils tests/test_guides.py" in told
-    assert "need only Python 3.11 or newer" in told
-    assert "orjson" not in told
+    output = run(copier, "copy", "--defaults", *answers, template, project, cwd=tmp_path).stderr
+    assert "python -m pytest tests/utils tests/test_guides.py" in output
+    assert "need only Python 3.11 or newer" in output
+    assert "orjson" not in output
     more = ("--overwrite", "-d", "state_stores=[redis]", *answers)
-    told = run(copier, "copy", "--defaults", *more, template, project, cwd=tmp_path).stderr
-    assert "python -m pytest tests/utils tests/state tests/test_guides.py" in told
-    assert re.search(r"Add to your dependencies:\s+orjson>=\S+ redis>=\S+\n", told)
+    output = run(copier, "copy", "--defaults", *more, template, project, cwd=tmp_path).stderr
+    assert "python -m pytest tests/utils tests/state tests/test_guides.py" in output
+    assert re.search(r"Add to your dependencies:\s+orjson>=\S+ redis>=\S+\n", output)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The checks can fail: what is planted is caught, in emitted projects and by this suite."""
+"""The checks can fail: planted faults are caught, in emitted projects and by this suite."""
 
 import tomllib
 from collections.abc import Callable
@@ -173,7 +173,7 @@ def test_conflict_markers_are_caught_before_a_commit(
         environment.run("pre-commit", *hook, cwd=project)
 
 
-def test_a_test_that_hangs_has_a_minute(project: Path) -> None:
+def test_a_hanging_test_fails_after_the_timeout(project: Path) -> None:
     configuration = tomllib.loads((project / "pyproject.toml").read_text())
     assert configuration["tool"]["pytest"]["ini_options"]["timeout"] == 60
 
@@ -232,7 +232,7 @@ def test_the_templates_checks_catch(fault: str, tmp_path: Path) -> None:
         ("include_typed_state", "call hydrate"),
     ],
 )
-def test_the_templates_checks_catch_a_mention_of_what_was_not_chosen(
+def test_the_templates_checks_catch_a_mention_of_an_unchosen_feature(
     feature: str, text: str, tmp_path: Path
 ) -> None:
     answers: dict[str, Any] = asked(everything("library") | {feature: False})
@@ -250,7 +250,7 @@ def test_the_templates_checks_catch_a_mention_of_what_was_not_chosen(
         (["json"], "a Redis server"),
     ],
 )
-def test_the_templates_checks_catch_a_mention_of_a_store_that_was_not_chosen(
+def test_the_templates_checks_catch_a_mention_of_an_unchosen_store(
     stores: list[str], text: str, tmp_path: Path
 ) -> None:
     answers = everything("library", state_stores=stores, include_typed_state=False)

@@ -1,4 +1,4 @@
-"""What comes out works: its tests, types, documentation and packages, on each Python."""
+"""A rendered project works: its tests, types, documentation and packages, on each Python."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from support import (
     run,
 )
 
-# What is in state/ is the same in every type; it is tried where there is more for it to do.
+# The files in state/ are the same in every type; they are tried where most depends on them.
 NO_STATE = {"state_stores": [], "include_typed_state": False}
 CHOSEN = [
     everything(
@@ -60,7 +60,7 @@ CHOSEN = [
     nothing("web_service"),
     nothing("daemon"),
 ]
-WHOLE = CHOSEN[:5]  # the others have nothing that these do not have
+WHOLE = CHOSEN[:5]  # the features of these include those of the others
 chosen = pytest.mark.parametrize("answers", CHOSEN, ids=label)
 
 
@@ -82,7 +82,7 @@ def test_the_tests_pass_and_reach_every_branch(
     home = tmp_path / "home"
     home.mkdir()
     arguments = ["--cov", "--cov-fail-under=100", "-p", "no:cacheprovider"]
-    arguments += ["-n", "2"] if answers in WHOLE else []  # they take long enough for it to pay
+    arguments += ["-n", "2"] if answers in WHOLE else []  # long enough to repay the processes
     own = {"HOME": str(home), "COVERAGE_FILE": str(tmp_path / "coverage")}
     installed.run_module("pytest", *arguments, cwd=project, env=own)
     assert list(home.iterdir()) == [], "the emitted tests wrote to the user's home"
@@ -93,7 +93,7 @@ MODULES = ("errors", "persistence", "responses", "validation")
 
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("answers", [CHOSEN[1]], ids=label)
-def test_a_module_is_reached_whole_by_its_own_tests(
+def test_the_tests_of_a_module_reach_all_of_its_branches(
     project: Path, module: str, installed: Environment, tmp_path: Path
 ) -> None:
     reach = (f"--cov=sample.utils.{module}", "--cov-fail-under=100", "-p", "no:cacheprovider")
@@ -112,7 +112,7 @@ def test_a_module_works_when_copied_alone(module: str, tmp_path: Path) -> None:
 
 
 @chosen
-def test_mypy_is_strict_and_content_on_every_platform(
+def test_strict_mypy_finds_no_error_on_any_platform(
     project: Path, answers: dict[str, Any], installed: Environment, shared: Path
 ) -> None:
     for platform in ("linux", "win32", "darwin") if answers in WHOLE else ("linux",):
@@ -125,7 +125,7 @@ def test_mypy_is_strict_and_content_on_every_platform(
 
 
 def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[str, Any]]:
-    """Return what pyright finds in all projects: one process reads the dependencies once."""
+    """Return pyright's findings in all projects: one process reads the dependencies once."""
     report = shared / "pyright.json"
     with making(report) as missing:
         if missing:
@@ -145,14 +145,14 @@ def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[s
             pyright = Path(sys.executable).with_name("pyright")
             python = environment.tool("python")
             command = (pyright, "--outputjson", "--pythonpath", python, "--project", shared)
-            told = json.loads(run(*command, cwd=shared, check=False).stdout)
-            assert told["summary"]["filesAnalyzed"] > 10 * len(projects), told["summary"]
-            report.write_text(json.dumps(told["generalDiagnostics"]))
+            found = json.loads(run(*command, cwd=shared, check=False).stdout)
+            assert found["summary"]["filesAnalyzed"] > 10 * len(projects), found["summary"]
+            report.write_text(json.dumps(found["generalDiagnostics"]))
     return json.loads(report.read_text())  # type: ignore[no-any-return]
 
 
 @chosen
-def test_pyright_is_strict_and_content(
+def test_strict_pyright_finds_no_error(
     project: Path, environment: ProjectEnvironment, shared: Path
 ) -> None:
     report = pyright_report(environment, shared)
@@ -193,13 +193,13 @@ def test_the_packages_build_and_run_in_an_empty_environment(
         assert shown == "sample 0.1.0\n"
 
 
-# This one runs every other test: it is tried here only where there is no other.
+# The tests of this Python run above: it is tried here only if there is no other.
 OTHERS = [path for path in interpreters() if path != Path(sys.executable)] or interpreters()
 
 
 @pytest.mark.parametrize("python", OTHERS, ids=str)
 @pytest.mark.parametrize("answers", WHOLE, ids=label)
-def test_it_works_on_every_other_python_there_is(
+def test_the_tests_pass_on_every_other_python(
     answers: dict[str, Any], python: Path, tmp_path: Path, shared: Path
 ) -> None:
     project = render(tmp_path / "sample", **answers)
@@ -232,7 +232,7 @@ def test_the_tests_pass_as_an_ordinary_user() -> None:
 
 
 @pytest.mark.parametrize("answers", WHOLE, ids=label)
-def test_the_oldest_dependencies_that_are_allowed_are_enough(
+def test_the_tests_pass_with_the_oldest_allowed_dependencies(
     answers: dict[str, Any], tmp_path: Path
 ) -> None:
     project = render(tmp_path / "sample", **answers)
@@ -248,7 +248,7 @@ def test_the_oldest_dependencies_that_are_allowed_are_enough(
         run(UV, "run", "--quiet", *oldest, *command, cwd=project)
 
 
-def test_what_its_owner_is_told_to_do_first_works(tmp_path: Path) -> None:
+def test_the_first_commands_in_a_new_project_work(tmp_path: Path) -> None:
     project = render(tmp_path / "sample", **CHOSEN[0])
     commit_all(project, "Start")
     path = {"PATH": f"{UV.parent}:/usr/local/bin:/usr/bin:/bin", "UV_PYTHON": sys.executable}

@@ -1,4 +1,4 @@
-"""Answers are refused with a way out, or rendered right into every format."""
+"""A bad answer is refused with a way out; a good one is rendered correctly in every format."""
 
 import ast
 import json
@@ -99,7 +99,7 @@ DESCRIPTIONS = [
 
 @pytest.mark.parametrize("description", DESCRIPTIONS)
 @pytest.mark.parametrize("project_type", [t for t in PROJECT_TYPES if t != "modules_only"])
-def test_any_one_line_description_is_rendered_right(
+def test_any_one_line_description_is_rendered_correctly(
     project_type: str, description: str, tmp_path: Path
 ) -> None:
     project = render(
@@ -133,12 +133,12 @@ def test_every_question_says_what_it_is_for_and_has_a_default() -> None:
         assert question.get("when") is False or question.get("ask") is False or question["help"]
 
 
-def test_the_template_asks_nobody_for_trust() -> None:
+def test_the_template_needs_no_trust() -> None:
     configuration = load_yaml((REPOSITORY / "copier.yml").read_text())
     assert not {"_tasks", "_migrations", "_jinja_extensions"} & configuration.keys()
 
 
-def test_what_is_asked_of_whom_is_what_the_tests_assume(tmp_path: Path) -> None:
+def test_the_tests_assume_the_questions_that_are_asked(tmp_path: Path) -> None:
     for project_type in PROJECT_TYPES:
         project = render(tmp_path / project_type, project_type=project_type)
         answers = load_yaml((project / ".copier-answers.yml").read_text())

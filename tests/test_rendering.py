@@ -20,13 +20,13 @@ def test_any_combination_of_answers_renders_cleanly(
 ) -> None:
     project = render(tmp_path / "sample", **answers)
     assert find_faults(project, answers) == []
-    # In somebody else's project their configuration counts: the files are written for 100 columns.
+    # In an existing project its own configuration counts: the files are written for 100 columns.
     width = "--line-length=100"
     environment.run("ruff", "format", "--check", "--no-cache", width, cwd=project)
     environment.run("ruff", "check", "--no-cache", width, cwd=project)
     name = answers.get("package_name", "sample")
     package = project / (name if answers.get("layout") == "flat" else f"src/{name}")
-    if package.exists():  # not where nothing was added to somebody's project
+    if package.exists():  # not where nothing was added to an existing project
         (package / "__init__.py").touch()
         environment.import_everything(project, package, answers.get("project_name"))
 

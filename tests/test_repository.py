@@ -1,4 +1,4 @@
-"""The repository tells the truth about the template, and about itself."""
+"""The repository describes the template, and itself, correctly."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ README = (REPOSITORY / "README.md").read_text()
 OUR_PAGES = [path.name for path in REPOSITORY.glob("*.md")] + ["benchmarks/results.md"]
 
 
-def test_the_table_of_classes_is_that_of_the_first_page(tmp_path: Path) -> None:
+def test_readme_and_first_page_have_the_same_table_of_classes(tmp_path: Path) -> None:
     project = render(tmp_path / "sample", **everything("web_service"))
     table = re.compile(r"^\| to keep \|.+?\n\n", re.MULTILINE | re.DOTALL)
     page = (project / "user-docs/index.md").read_text()
@@ -27,7 +27,7 @@ def test_the_table_of_classes_is_that_of_the_first_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", OUR_PAGES)
-def test_links_in_our_own_pages_lead_somewhere(page: str) -> None:
+def test_links_in_our_own_pages_are_valid(page: str) -> None:
     text = (REPOSITORY / page).read_text()
     for link in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text):
         assert ((REPOSITORY / page).parent / link).exists(), link
@@ -46,7 +46,7 @@ def test_every_workflow_gives_itself_no_more_rights_than_it_needs(tmp_path: Path
     for name, workflow in [*workflows(REPOSITORY).items(), *emitted.items()]:
         assert workflow["permissions"] == {"contents": "read"}, name
         for job_name, job in workflow["jobs"].items():
-            # Only the job that publishes may prove who it is.
+            # Only the job that publishes may prove its identity.
             more = {"id-token": "write"} if job_name == "publish" else None
             assert job.get("permissions") == more, job_name
             for step in job["steps"]:
@@ -54,7 +54,7 @@ def test_every_workflow_gives_itself_no_more_rights_than_it_needs(tmp_path: Path
                 assert re.search(r"^actions/[\w-]+@v\d+$|@[0-9a-f]{40}$", used), used
 
 
-def test_the_emitted_workflows_pin_what_ours_pin(tmp_path: Path) -> None:
+def test_the_emitted_workflows_pin_the_same_actions_as_ours(tmp_path: Path) -> None:
     """Dependabot keeps ours up to date, and cannot read templates."""
     uses = re.compile(r"uses: ([\w/-]+)@(.+)")
     ours = dict(uses.findall((REPOSITORY / ".github/workflows/ci.yml").read_text()))
@@ -68,7 +68,7 @@ def test_the_commands_of_the_readme_are_those_of_the_makefile() -> None:
     assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", README)) <= targets
 
 
-def test_the_version_of_copier_is_said_once() -> None:
+def test_the_version_of_copier_is_stated_once() -> None:
     needed = load_yaml((REPOSITORY / "copier.yml").read_text())["_min_copier_version"]
     groups = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["dependency-groups"]
     assert f"copier>={needed.removesuffix('.0')}" in groups["dev"]
@@ -83,7 +83,7 @@ UTILITIES = {
 }
 
 
-def test_the_utilities_together_stay_readable_in_one_sitting(tmp_path: Path) -> None:
+def test_the_utilities_together_stay_within_their_limit_of_lines(tmp_path: Path) -> None:
     utils = render(tmp_path / "sample", project_type="library") / "src/sample/utils"
     # Lines of code, without docstrings, comments and blank lines.
     lines = {name: count_code_lines((utils / f"{name}.py").read_text()) for name in UTILITIES}
@@ -92,7 +92,9 @@ def test_the_utilities_together_stay_readable_in_one_sitting(tmp_path: Path) -> 
 
 # For a whole package: a file is split where a concept ends, not where a limit does.
 @pytest.mark.parametrize(("package", "limit"), [("state", 1950), ("state/typed", 2200)])
-def test_a_package_is_small_enough_to_be_owned(tmp_path: Path, package: str, limit: int) -> None:
+def test_a_package_stays_within_its_limit_of_lines(
+    tmp_path: Path, package: str, limit: int
+) -> None:
     project = render(
         tmp_path / "sample",
         project_type="library",
@@ -113,7 +115,7 @@ def test_the_modules_need_no_other_package(tmp_path: Path) -> None:
     run(sys.executable, "-I", "-S", "-c", program, cwd=tmp_path)
 
 
-def test_the_lines_that_the_guide_counts_are_counted_right(tmp_path: Path) -> None:
+def test_the_line_counts_of_the_guide_are_correct(tmp_path: Path) -> None:
     project = render(tmp_path / "sample")
     guide = (project / "user-docs/how-to/learn-from-the-example.md").read_text()
     by_hand = re.search(
@@ -134,12 +136,12 @@ def test_the_lines_that_the_guide_counts_are_counted_right(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("module", UTILITIES)
-def test_the_length_that_a_guide_tells_of_its_module_is_about_right(
+def test_the_length_that_a_guide_gives_for_its_module_is_about_right(
     module: str, tmp_path: Path
 ) -> None:
     project = render(tmp_path / "sample", project_type="library")
     guide = (project / f"user-docs/how-to/{UTILITIES[module]}.md").read_text()
-    told = re.search(r"the module, [^|]*?\|? ?about (\d+)", guide)
-    assert told is not None
+    documented = re.search(r"the module, [^|]*?\|? ?about (\d+)", guide)
+    assert documented is not None
     lines = count_code_lines((project / f"src/sample/utils/{module}.py").read_text())
-    assert abs(int(told[1]) - lines) < 0.1 * lines
+    assert abs(int(documented[1]) - lines) < 0.1 * lines

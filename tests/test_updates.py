@@ -1,4 +1,4 @@
-"""An update brings what is new and loses no edit."""
+"""An update brings new files and fixes, and loses no edit."""
 
 import re
 import shutil
@@ -55,7 +55,7 @@ def module(template: Path, name: str) -> Path:
     return template / "template/src/{{package_name}}" / name
 
 
-def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> None:
+def test_an_update_brings_a_fix_and_keeps_every_edit(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample")
     own = {
         "src/sample/cli.py": (
@@ -120,13 +120,13 @@ def test_a_fix_arrives_and_every_edit_stays(template: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("make", [everything, nothing])
 @pytest.mark.parametrize("project_type", PROJECT_TYPES)
-def test_an_untouched_project_becomes_what_a_fresh_copy_is(
+def test_an_untouched_project_becomes_equal_to_a_fresh_copy(
     make: Callable[..., dict[str, Any]], project_type: str, template: Path, tmp_path: Path
 ) -> None:
     answers = make(project_type, package_name="sample")
     project = start(template, tmp_path / "old" / "sample", **answers)
     for path in sorted((template / "template").rglob("*")):
-        # A new comment at the end of every Python file, a new file, and a file less.
+        # A comment at the end of every Python file, a new file, and a deleted one.
         if path.is_file() and ".py" in path.suffixes and "include" not in path.read_text()[:12]:
             path.write_text(path.read_text() + "# Newer.\n")
     (template / "template/NEWS.md").write_text("# News\n")
@@ -162,13 +162,13 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize(("project_type", "feature"), SWITCHES)
-def test_a_feature_can_be_added_later_and_taken_away_again(
+def test_a_feature_can_be_added_later_and_removed_again(
     project_type: str, feature: str, template: Path, tmp_path: Path
 ) -> None:
     off: dict[str, Any] = {}
-    if feature != "include_typed_state":  # what is in state/ has tests of its own
+    if feature != "include_typed_state":  # state/ has tests of its own
         off |= {"include_typed_state": False, "state_stores": []}
-    if feature in EXAMPLE_NEEDS:  # who adds them later has a program already
+    if feature in EXAMPLE_NEEDS:  # a user adding them later has a program already
         off["include_example"] = False
     with_it = asked(everything(project_type, package_name="sample") | off)
     without = asked(with_it | {feature: False})
@@ -183,7 +183,7 @@ def test_a_feature_can_be_added_later_and_taken_away_again(
 
 
 @pytest.mark.parametrize("project_type", ["library", "web_service", "modules_only"])
-def test_stores_can_be_added_later_and_taken_away_again(
+def test_stores_can_be_added_later_and_removed_again(
     project_type: str, template: Path, tmp_path: Path
 ) -> None:
     off: dict[str, Any] = {"include_typed_state": False, "state_stores": []}
@@ -202,7 +202,7 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     template: Path, tmp_path: Path
 ) -> None:
     project = start(template, tmp_path / "sample", include_persistence_helpers=False)
-    mark = "    # What you need: an update leaves alone what is added below this line.\n"
+    mark = "    # Your own: an update keeps all lines below this one.\n"
     pyproject = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(pyproject.replace(mark, mark + '    "anyio>=4",\n', 1))
     edit(project / "mkdocs.yml", "below this line.\n", "below this line.\n  - Mine: index.md\n")
@@ -215,8 +215,8 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     assert "how-to/persist-application-state.md" in navigation
 
 
-def test_a_feature_that_is_newer_than_the_project_arrives(tmp_path: Path) -> None:
-    """The older template is this one without AGENTS.md: no question, no file, no block."""
+def test_an_update_offers_a_feature_that_is_newer_than_the_project(tmp_path: Path) -> None:
+    """The older template is this one without AGENTS.md: without its question, file and block."""
     older = copy_template(tmp_path / "template")
     configuration = (older / "copier.yml").read_text()
     for part in (
@@ -241,7 +241,7 @@ def test_a_feature_that_is_newer_than_the_project_arrives(tmp_path: Path) -> Non
         assert (project / "AGENTS.md").exists() is (project / "pyproject.toml").exists()
 
 
-def test_what_the_user_deleted_stays_deleted(template: Path, tmp_path: Path) -> None:
+def test_deleted_files_stay_deleted(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample")
     (project / "SECURITY.md").unlink()
     shutil.rmtree(project / ".github")
@@ -253,7 +253,7 @@ def test_what_the_user_deleted_stays_deleted(template: Path, tmp_path: Path) -> 
     assert not (project / ".github").exists()
 
 
-def test_a_dirty_project_is_refused(template: Path, tmp_path: Path) -> None:
+def test_a_project_with_uncommitted_changes_is_refused(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample")
     (project / "README.md").write_text("Changed.\n")
     with pytest.raises(Exception, match="dirty"):
@@ -261,7 +261,7 @@ def test_a_dirty_project_is_refused(template: Path, tmp_path: Path) -> None:
     assert (project / "README.md").read_text() == "Changed.\n"
 
 
-def test_the_year_of_the_licence_stays(template: Path, tmp_path: Path) -> None:
+def test_an_update_keeps_the_year_of_the_licence(template: Path, tmp_path: Path) -> None:
     project = start(template, tmp_path / "sample", copyright_year="2021")
     update(project)
     assert "2021" in (project / "LICENSE").read_text()
@@ -293,7 +293,7 @@ def test_a_project_from_a_released_version_updates_to_this_one(
     assert files_of(project) == files_of(fresh)
 
 
-def test_a_conflict_keeps_both_sides_and_the_command_we_tell_names_it(
+def test_a_conflict_keeps_both_sides_and_the_documented_command_finds_it(
     template: Path, tmp_path: Path
 ) -> None:
     project = start(template, tmp_path / "sample")
@@ -305,6 +305,6 @@ def test_a_conflict_keeps_both_sides_and_the_command_we_tell_names_it(
     text = (project / "README.md").read_text()
     assert "## Mine" in text
     assert "## Theirs" in text
-    told = run("git", "diff", "--check", cwd=project, check=False)
-    assert told.returncode != 0
-    assert "README.md" in told.stdout
+    checked = run("git", "diff", "--check", cwd=project, check=False)
+    assert checked.returncode != 0
+    assert "README.md" in checked.stdout

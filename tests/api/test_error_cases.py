@@ -143,7 +143,9 @@ def test_an_entity_type_keeps_its_acronyms_and_has_the_right_plural(
         pytest.param("github", [], [], id="nothing available"),
     ],
 )
-def test_what_is_suggested(word: str, candidates: Iterable[object], expected: list[str]) -> None:
+def test_the_expected_names_are_suggested(
+    word: str, candidates: Iterable[object], expected: list[str]
+) -> None:
     assert suggest(word, candidates) == expected
 
 
@@ -202,6 +204,8 @@ def test_a_hostile_name_forges_no_line_and_floods_no_log(name: str, shown: str) 
         (response(details={"causes": [{}]}), "error_code must be str, got NoneType"),
     ],
 )
-def test_what_is_no_response_says_so(fault: Any, message: str) -> None:
+def test_an_object_that_is_not_a_response_is_refused_with_a_reason(
+    fault: Any, message: str
+) -> None:
     with pytest.raises(TypeError, match=f"^Not an error response: {message}$"):
         AppError.from_response(fault)

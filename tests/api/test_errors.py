@@ -1,4 +1,4 @@
-"""What holds of messages and exceptions for any input, hostile input included."""
+"""Properties of messages and exceptions that hold for any input, hostile input included."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from support import import_module
 
 MODULE = Path(__file__).parents[2] / "template/src/{{package_name}}/utils/errors.py.jinja"
 
-# Control characters too, and a lone surrogate: two that meet, JSON makes one character of.
+# Control characters too, and lone surrogates: JSON joins two adjacent ones to one character.
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]) | st.just("\ud800"))
 HOSTILE = st.one_of(
     ANYTHING,
@@ -85,7 +85,7 @@ def test_a_word_with_one_slip_finds_the_word_that_was_meant(
     slips = (letter + second, second, first + letter + second, second + first)
     slip = meant[:at] + data.draw(st.sampled_from(slips)) + rest
     found = errors.suggest(slip, [*others, meant], limit=100)
-    # Another word may be what was written, and stand alone.
+    # The slip may itself be another candidate, which is then the only suggestion.
     assert meant in found or slip in others
 
 
@@ -149,7 +149,7 @@ def test_details_are_json(errors: ModuleType, name: object, existing: object) ->
 
 @properties
 @given(name=HOSTILE, other=HOSTILE, notes=st.lists(ANYTHING))
-def test_an_error_comes_back_from_its_response(
+def test_an_error_is_restored_from_its_response(
     errors: ModuleType, name: str, other: str, notes: list[str]
 ) -> None:
     for error in make_errors(errors, name, other):
@@ -185,7 +185,9 @@ def test_an_error_comes_back_from_its_response(
         },
     )
 )
-def test_what_is_no_error_response_is_refused_in_words(errors: ModuleType, response: Any) -> None:
+def test_an_object_that_is_not_an_error_response_is_refused_with_a_reason(
+    errors: ModuleType, response: Any
+) -> None:
     try:
         error = errors.AppError.from_response(response)
     except (TypeError, ValueError) as refusal:
@@ -209,12 +211,12 @@ def test_a_hostile_id_costs_no_more_than_an_ordinary_one(errors: ModuleType, wor
         return time.process_time() - start
 
     ordinary = min(cost("servr-9999") for _ in range(5))
-    # Folding 100 KB takes a few milliseconds, whatever is available.
+    # Folding 100 KB takes a few milliseconds, independent of the available names.
     assert min(cost(word) for _ in range(5)) <= 2 * ordinary + 0.02
 
 
-def test_the_time_grows_with_the_number_of_candidates_only(errors: ModuleType) -> None:
-    """Candidates that all look alike, where comparing one by one would be slowest."""
+def test_suggesting_time_is_proportional_to_the_number_of_candidates(errors: ModuleType) -> None:
+    """Return candidates that are all similar, so that comparing them one by one is slowest."""
 
     def cost(count: int) -> float:
         available = [f"server-{number:06}" for number in range(count)]

@@ -1,4 +1,4 @@
-"""What real clients of real frameworks get through `normalize_input`, over real transports."""
+"""Real clients of real frameworks call functions with `normalize_input`, over real transports."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from support import module_source
 
-# Each tool twice: `apply` is normalised, `apply_plain` is what its schema must equal.
+# Each tool twice: `apply` has normalized input, and its schema must equal that of `apply_plain`.
 TOOLS = """
 from __future__ import annotations
 
@@ -405,9 +405,7 @@ cli()
 
 @pytest.mark.parametrize("program", [TYPER, CLICK], ids=["typer", "click"])
 @pytest.mark.parametrize("command", ["annotated", "default"])
-def test_an_option_that_is_given_several_times_becomes_a_dict(
-    folder: Path, program: str, command: str
-) -> None:
+def test_a_repeated_option_becomes_a_dict(folder: Path, program: str, command: str) -> None:
     done = run(folder, program, command, "--env", "a=1", "--env", "b = x=y")
     assert json.loads(done.stdout) == {"a": "1", "b": "x=y"}
     assert done.returncode == 0

@@ -59,7 +59,7 @@ class Size(IntEnum):
 
 
 class CodedError(Exception):
-    """Has what an exception needs to be reported as it is."""
+    """Has the attributes by which an exception is reported as it is."""
 
     def __init__(self, code: str, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -163,7 +163,7 @@ def test_a_response_has_what_its_schema_requires_and_no_more(
         nested(90),
     ],
 )
-def test_what_json_knows_is_taken_as_it_is(data: Any) -> None:
+def test_json_values_are_accepted_unchanged(data: Any) -> None:
     response = Response.success("get", data, again=data)
     text = json.dumps(response, allow_nan=False, ensure_ascii=False)
     assert json.loads(text.encode())["data"] == json.loads(json.dumps(data))
@@ -186,7 +186,7 @@ def test_what_json_knows_is_taken_as_it_is(data: Any) -> None:
         ({1}, "set"),
     ],
 )
-def test_what_json_does_not_know_is_refused_with_its_path(
+def test_a_value_that_json_cannot_represent_is_refused_with_its_path(
     value: Any, kind: str, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = {"servers": [{"tags": ["a"]}, {"tags": ["b", value]}]}
@@ -201,7 +201,7 @@ def test_an_integer_may_have_thousands_of_digits() -> None:
     assert json.loads(json.dumps(Response.success("count", data)))["data"] == data
 
 
-def test_a_key_that_is_no_name_is_quoted_in_the_path() -> None:
+def test_a_key_that_is_not_a_name_is_quoted_in_the_path() -> None:
     with pytest.raises(TypeError, match=re.escape(r"data['a\n.b'] is not")):
         Response.success("get", {"a\n.b": {1}})
 
@@ -220,7 +220,7 @@ def test_a_lone_surrogate_is_refused_in_a_message_too() -> None:
 
 
 @pytest.mark.parametrize("character", LINE_BREAKS + CONTROLS, ids=ascii)
-def test_no_text_breaks_the_line_or_drives_the_terminal(
+def test_no_text_breaks_the_line_or_controls_the_terminal(
     character: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = f"a{character}INFO forged"
@@ -330,9 +330,7 @@ def test_sentences_about_secrets_stay_readable(text: str, log: Log) -> None:
 
 
 @pytest.mark.parametrize("code", ["INVALID_PARAMETER", "not_found", "already_exists"])
-def test_where_the_request_was_wrong_causes_that_are_not_coded_are_no_news(
-    code: str, log: Log
-) -> None:
+def test_for_a_bad_request_uncoded_causes_are_left_out(code: str, log: Log) -> None:
     middle = caught(CodedError("unreadable", "Cannot read it."), KeyError("x"))
     response = Response.from_exception(caught(CodedError(code, "No 'x'."), middle))
     causes = [{"error_code": "unreadable", "message": "Cannot read it."}]

@@ -30,7 +30,7 @@ SETTINGS = settings(
 )
 
 CORE = "XKQZWVJH"  # in every secret, and in no other text
-FORGED = "FORGED"  # begins what hostile texts would like to be a line
+FORGED = "FORGED"  # begins the lines that hostile texts try to forge
 SECRET_KEYS = ["password", "api_key", "Authorization", "refreshToken", "client-secret", "cookie"]
 SECRET_KEYS += ["jwt", "sshKey", "db_pass", "X-Auth"]
 
@@ -57,7 +57,7 @@ def logged(responses: Any) -> Iterator[io.StringIO]:
 
 
 def is_strict_json(value: Any) -> bool:
-    """Say by other means what the module has to accept."""
+    """Return whether the module has to accept a value, found without the module's code."""
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):
@@ -120,7 +120,7 @@ class TestShapes:
         data=anything,
         members=st.dictionaries(st.from_regex(r"x\w{0,5}", fullmatch=True), anything, max_size=2),
     )
-    def test_success_is_valid_or_refused(
+    def test_a_success_is_valid_or_refused(
         self, responses: Any, action: Any, data: Any, members: dict[str, Any]
     ) -> None:
         parts = {"action": action, "data": data, "metadata": members}
@@ -142,7 +142,7 @@ class TestShapes:
         failed=st.lists(st.dictionaries(texts, anything, max_size=2) | anything, max_size=3)
         | anything,
     )
-    def test_partial_success_is_valid_and_counts_right_or_is_refused(
+    def test_a_partial_success_is_valid_with_correct_counts_or_refused(
         self, responses: Any, succeeded: Any, failed: Any
     ) -> None:
         parts = {"action": "a", "succeeded": succeeded, "failed": failed, "metadata": {}}
@@ -152,7 +152,7 @@ class TestShapes:
             assert response["metadata"] == counts
 
     @pytest.mark.parametrize("depth", [1, 50, 99, 100, 101, 102, 500])
-    def test_the_depth_that_is_accepted_has_a_sharp_limit(self, responses: Any, depth: int) -> None:
+    def test_the_accepted_depth_has_an_exact_limit(self, responses: Any, depth: int) -> None:
         data: Any = 1
         for level in range(depth):
             data = [data] if level % 2 else {"x": data}
@@ -163,7 +163,7 @@ class TestShapes:
                 responses.Response.success("get", data)
 
     @pytest.mark.parametrize("name", ["SUCCESS_SCHEMA", "ERROR_SCHEMA", "PARTIAL_SCHEMA"])
-    def test_the_schemas_are_schemas(self, responses: Any, name: str) -> None:
+    def test_the_response_schemas_are_valid_schemas(self, responses: Any, name: str) -> None:
         Draft202012Validator.check_schema(getattr(responses, name))
         assert json.loads(json.dumps(getattr(responses, name))) == getattr(responses, name)
 
@@ -177,7 +177,7 @@ class TestShapes:
 
 
 def check(call: Callable[[], Any], parts: dict[str, Any], schema: dict[str, Any]) -> Any:
-    """Return the response if it is what it must be; None if it was refused as it must be."""
+    """Return the response if it is correct, or None if the call was correctly refused."""
     types: dict[str, type] = {"action": str, "error_code": str, "message": str}
     types |= {"recoverable": bool, "succeeded": list, "failed": list}
     wrong = [name for name, kind in types.items() if not isinstance(parts.get(name, kind()), kind)]
@@ -214,12 +214,12 @@ def secrets() -> st.SearchStrategy[str]:
 
 @st.composite
 def leaky(draw: st.DrawFn) -> tuple[list[str], dict[str, Any]]:
-    """Return secrets and nested data that have them under telling keys and anywhere else."""
+    """Return secrets, and nested data that have them under revealing keys and anywhere else."""
     known = draw(st.lists(secrets(), min_size=1, max_size=3))
     whole = st.builds(lambda a, secret, b: a + secret + b, lines, st.sampled_from(known), lines)
     keys = st.sampled_from(SECRET_KEYS)
     telling = {draw(keys): draw(trees(st.just(secret), clean_texts)) for secret in known}
-    # Every secret stands under some telling key, whatever the keys above did to each other.
+    # Every secret is under at least one revealing key, even if the keys above collided.
     holders = st.sampled_from(
         [lambda k, v: {k: v}, lambda k, v: [k, v], lambda k, v: {"name": k, "value": v}]
     )
@@ -285,7 +285,7 @@ class TestLog:
         before=lines,
         after=lines,
     )
-    def test_what_a_text_itself_calls_secret_is_masked(
+    def test_a_secret_named_in_a_text_is_masked(
         self, responses: Any, words: str, secret: str, before: str, after: str
     ) -> None:
         text = f"{before} {words.format(secret)} {after}"
@@ -311,7 +311,7 @@ class Hostile(Exception):  # noqa: N818 - stands for any
 
 
 def named(name: str, text: str) -> Exception:
-    # No class can have these in its name; to take them out would make another text of a secret.
+    # A class cannot have these in its name; without them a secret would be another text.
     short = "Odd" if re.search(r"[\0\ud800-\udfff]", name) else name
     kind = type(short, (Exception,), {"__module__": name})
     return kind(text)  # type: ignore[no-any-return]
@@ -366,7 +366,7 @@ class TestExceptions:
     ) -> None:
         known, details = case
         whole = st.builds(lambda a, secret, b: a + secret + b, lines, st.sampled_from(known), lines)
-        # Somebody must have said that they are secrets.
+        # Only secrets that the details name by their keys can be masked in texts.
         error = Coded("e", data.draw(whole), details, [data.draw(whole)])
         error.__cause__ = data.draw(exceptions(lines | whole, st.just(details)))
         with logged(responses) as stream:
@@ -402,7 +402,7 @@ def assert_clean(output: str, lines: int | None = None) -> None:
 
 
 def count_calls(function: Callable[[], object]) -> int:
-    """Count the calls that a function makes, those into C included: a clock that never varies."""
+    """Count the calls that a function makes, those into C included: a clock without noise."""
     calls = 0
 
     def count(_frame: types.FrameType, event: str, _argument: object) -> None:
@@ -423,7 +423,7 @@ class TestCost:
         return [{"id": n, "name": f"name {n}", "token": f"tok-{n:09}"} for n in range(number)]
 
     @pytest.mark.parametrize("level", [logging.DEBUG, logging.CRITICAL])
-    def test_it_grows_with_the_size_of_the_data_and_no_faster(
+    def test_masking_time_is_proportional_to_the_size_of_the_data(
         self, responses: Any, level: int
     ) -> None:
         with logged(responses):

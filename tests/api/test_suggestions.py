@@ -1,10 +1,10 @@
-"""How often the right word is suggested, beside what others would suggest, and when nothing is.
+"""Rates of right suggestions, compared with other libraries, and of words without suggestion.
 
-`typos.json` holds three vocabularies, and pairs of what was written and what was meant, by kind.
+`typos.json` has three vocabularies, and pairs of a typed word and the intended one, by kind.
 Some fifty are misspellings that are common in English. The others were drawn once, with the slips
 of a typist (a neighbouring key, a letter left out, doubled or swapped), each place in a word being
 as likely, and are kept as they are. So some are ambiguous: a slip may be as close to another word
-as to the one that was meant. A prefix begins one word only. What is close to nothing was chosen by
+as to the intended one. A prefix begins one word only. Words close to no other were chosen by
 hand, from other subjects than the vocabulary's.
 """
 
@@ -100,7 +100,7 @@ RIVALS: Mapping[str, Suggest] = {
 
 
 def measure(suggest: Suggest) -> dict[str, float]:
-    """Return by kind of pair how many per cent had the right word first; of the last, any."""
+    """Return, by kind of pair, the percentage with the right word first; for the last kind, any."""
     outcomes: dict[str, list[bool]] = defaultdict(list)
     for pair in PAIRS:
         found = list(suggest(pair.typed, VOCABULARIES[pair.vocabulary]))
@@ -110,7 +110,7 @@ def measure(suggest: Suggest) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def results(errors: ModuleType) -> dict[str, dict[str, float]]:
-    """What everybody achieves, printed as a table of Markdown (`pytest -s` shows it)."""
+    """Return the rates of each library, printed as a Markdown table (`pytest -s` shows it)."""
     suggesters = {"errors.suggest": errors.suggest, **RIVALS}
     table = {name: measure(suggest) for name, suggest in suggesters.items()}
     lines = ["", f"|  | {' | '.join(table['errors.suggest'])} |"]
@@ -120,7 +120,7 @@ def results(errors: ModuleType) -> dict[str, dict[str, float]]:
     return table
 
 
-def test_the_corpus_is_large_and_sound() -> None:
+def test_the_corpus_is_large_and_consistent() -> None:
     assert len(PAIRS) >= 500
     assert len({(pair.vocabulary, pair.typed) for pair in PAIRS}) == len(PAIRS)
     for pair in PAIRS:
@@ -147,28 +147,28 @@ def test_a_single_slip_finds_its_word(kind: str, results: dict[str, dict[str, fl
 
 
 @pytest.mark.parametrize("kind", ["prefix", "case"])
-def test_prefixes_and_case_are_found_at_least_as_well_as_by_anybody(
+def test_prefixes_and_case_are_found_at_least_as_well_as_by_others(
     kind: str, results: dict[str, dict[str, float]]
 ) -> None:
     assert results["errors.suggest"][kind] >= max(results[rival][kind] for rival in RIVALS)
 
 
-def test_two_slips_are_found_mostly(results: dict[str, dict[str, float]]) -> None:
+def test_most_words_with_two_slips_are_found(results: dict[str, dict[str, float]]) -> None:
     assert results["errors.suggest"]["two edits"] >= 75
 
 
-def test_what_is_close_to_nothing_stays_without_suggestion(
+def test_a_word_close_to_no_other_gets_no_suggestion(
     results: dict[str, dict[str, float]],
 ) -> None:
     assert results["errors.suggest"]["nothing close"] <= 1
 
 
-def test_the_guide_tells_what_was_measured(results: dict[str, dict[str, float]]) -> None:
+def test_the_guide_states_the_measured_rates(results: dict[str, dict[str, float]]) -> None:
     guide = REPOSITORY / "template/user-docs/how-to/improve-error-messages.md.jinja"
     table = guide.read_text().split("lower is better.\n\n")[1].split("\n\n")[0]
-    for told, row in zip(table.splitlines()[2:], results.values(), strict=True):
-        cells = [cell.strip() for cell in told.split("|")[2:-1]]
-        assert cells == [f"{value:.1f}" for value in row.values()], told
+    for line, row in zip(table.splitlines()[2:], results.values(), strict=True):
+        cells = [cell.strip() for cell in line.split("|")[2:-1]]
+        assert cells == [f"{value:.1f}" for value in row.values()], line
 
 
 def fold(name: str) -> str:
@@ -176,7 +176,7 @@ def fold(name: str) -> str:
 
 
 def expect(word: str, candidates: Sequence[str]) -> set[str]:
-    """Say in the plainest way what may be suggested."""
+    """Return the words that may be suggested, by the plainest code."""
     key = fold(word)
     distances = {name: osa_distance(key, fold(name)) for name in candidates}
     orders = {fold("".join(order)) for order in permutations(word.replace("_", " ").split(" "))}
@@ -203,7 +203,7 @@ WORDS = st.text("abcß _A", max_size=8).filter(lambda word: word.count(" ") + wo
 
 @settings(max_examples=300, deadline=None, database=None)
 @given(word=WORDS, candidates=st.lists(st.text("abcß _A\n", max_size=9), max_size=6))
-def test_all_candidates_at_once_are_compared_as_one_by_one(
+def test_comparing_all_candidates_at_once_equals_comparing_one_by_one(
     errors: ModuleType, word: str, candidates: list[str]
 ) -> None:
     found = errors.suggest(word, candidates, limit=len(candidates))
@@ -213,7 +213,7 @@ def test_all_candidates_at_once_are_compared_as_one_by_one(
 
 @settings(max_examples=200, deadline=None, database=None)
 @given(data=st.data(), word=st.text("abcd", min_size=6, max_size=9))
-def test_near_candidates_are_compared_as_one_by_one(
+def test_comparing_near_candidates_equals_comparing_one_by_one(
     errors: ModuleType, data: st.DataObject, word: str
 ) -> None:
     candidates = [data.draw(slips(word)) for _ in range(4)]

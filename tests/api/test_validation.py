@@ -1,4 +1,4 @@
-"""Heavy proofs for `utils/validation.py`: properties, hostile input, and what checkers infer."""
+"""Heavy proofs for `utils/validation.py`: properties, hostile input, and inferred types."""
 
 import json
 import re
@@ -113,7 +113,7 @@ def test_every_text_is_an_object_or_the_one_error(text: str) -> None:
 
 
 @given(text=st.text(alphabet='{}[]",:\\u0123dD8eEINan.-truefals ', max_size=60))
-def test_what_is_accepted_is_json_for_the_standard_library_too(text: str) -> None:
+def test_accepted_text_is_json_for_the_standard_library_too(text: str) -> None:
     try:
         value = read_json(text)
     except InvalidInputError:
@@ -134,7 +134,7 @@ def test_checking_against_a_hint_is_idempotent(hint: Any, value: Any) -> None:
 
 
 @given(pairs=st.dictionaries(any_text.filter(lambda key: key.strip() and "=" not in key), any_text))
-def test_pairs_arrive_stripped_and_stay_as_they_are(pairs: dict[str, str]) -> None:
+def test_pairs_are_stripped_and_dicts_pass_unchanged(pairs: dict[str, str]) -> None:
     items = [f"{key}={value}" for key, value in pairs.items()]
     stripped = {key.strip(): value.strip() for key, value in pairs.items()}
     if len(stripped) == len(pairs):
@@ -236,7 +236,7 @@ def test_odd_but_valid_text_is_read_within_memory_that_its_size_bounds(name: str
 
 
 @pytest.mark.parametrize("start", ["", '{"a": "'], ids=["blank", "text"])
-def test_what_is_too_long_is_not_even_copied(start: str) -> None:
+def test_too_long_text_is_not_copied(start: str) -> None:
     text = start.ljust(50_000_000)
     assert measure(lambda: refuse(text)) < MEBIBYTE
 
@@ -393,7 +393,9 @@ def check(request: pytest.FixtureRequest, package: Path) -> Callable[[str], str]
     return check
 
 
-def test_type_checkers_see_each_decorated_function_as_it_was(check: Callable[[str], str]) -> None:
+def test_type_checkers_see_the_signature_of_each_decorated_function(
+    check: Callable[[str], str],
+) -> None:
     report = check(CHECKED)
     revealed = re.findall(r'Revealed type is "(.*)"|Type of ".*" is "(.*)"', report)
     types = [

@@ -26,7 +26,7 @@ SENT = '{"port": 8080}'
 
 
 def read(spec: Any, value: Any) -> Any:
-    """Return what a function receives for a value."""
+    """Return the argument that a function receives for a value."""
 
     @normalize_input(p=spec)  # type: ignore[untyped-decorator]
     def receive(p: Any) -> Any:
@@ -36,7 +36,7 @@ def read(spec: Any, value: Any) -> Any:
 
 
 def fit(hint: Any, value: Any) -> Any:
-    """Return what a function receives for a value that must fit a hint."""
+    """Return the argument that a function receives for a value that must fit a hint."""
 
     def receive(p: Any) -> Any:
         return p
@@ -207,7 +207,7 @@ def test_a_wrong_pair_is_named_on_one_short_line(items: list[str], message: str)
     ],
     ids=lambda value: value[:20],
 )
-def test_what_is_no_strict_json_is_one_error(text: str, reason: str) -> None:
+def test_text_that_is_not_strict_json_is_one_error(text: str, reason: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         read(DICT_OR_JSON, text)
     first, second = str(caught.value).split("\n")
@@ -244,7 +244,7 @@ def test_bad_json_for_a_type_names_that_type(hint: Any, expected: str) -> None:
         (normalize_input("args"), take_config, "No parameter 'args'"),
     ],
 )
-def test_decorating_fails_with_the_way_out(
+def test_a_wrong_decoration_fails_with_the_way_out(
     decorate: Callable[[Any], Any], target: Any, message: str
 ) -> None:
     with pytest.raises(TypeError, match=message):

@@ -7,7 +7,7 @@ names, injects the fault, if any, and runs the program. SUBJECT is one of
 - `stores:PACKAGE:PATHS` or `bindings:PACKAGE:PATHS`, an emitted package and the folders it is
   imported from.
 
-The tests never import this module: whatever it does to the emitted code stays in the process
+The tests never import this module: a fault in the emitted code stays in the process
 that is killed, cut off or traced.
 """
 
@@ -67,7 +67,7 @@ def os_outcome(action: Callable[[], object]) -> str:
 
 
 def marked(*actions: Callable[[], object]) -> None:
-    """Mark for a tracer the part that counts, with a rare call before and after it."""
+    """Mark the relevant part for a tracer, with a rare call before and after it."""
     os.getppid()
     outcomes = [*map(os_outcome, actions)]
     os.getppid()
@@ -98,12 +98,12 @@ def said_before_kill(
     """Fork a process, which starts faster than a new one, and kill it at a random moment.
 
     Args:
-        work: What the process does; it never returns.
+        work: The work of the process; it never returns.
         longest: The longest time until the kill, in seconds.
         after_first: Let the time begin with the first answer.
 
     Returns:
-        The numbers that it has said.
+        The numbers that it has printed.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -146,7 +146,7 @@ def become_ordinary_user() -> None:
 
 
 def write_in_place(path: Path, data: bytes, *, private: bool) -> None:
-    """Stand in for `write_durably`, with the mistake of writing over the old content."""
+    """Replace `write_durably` by the mistake of overwriting the old content in place."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -204,7 +204,7 @@ class ObjectPrograms:
         marked(self.opened(path)._clear_state)
 
     def clear_again(self, path: str) -> None:
-        """As after a first attempt that has deleted the file, and failed to make that durable."""
+        """Clear as after a first attempt that deleted the file, but not durably."""
         state = self.opened(path)
         marked(state._state_file.unlink, state._clear_state)
 
@@ -233,7 +233,7 @@ class ObjectPrograms:
             say(json.dumps({"saved": saved, "found": found, "left": left, "still": still}))
 
     def as_user(self, action: str, path: str) -> None:
-        """Start, save or transact as an ordinary user, whom permissions bind."""
+        """Start, save or transact as an ordinary user, to whom permissions apply."""
         become_ordinary_user()
 
         def act() -> None:
@@ -247,7 +247,7 @@ class ObjectPrograms:
         say(os_outcome(act))
 
     def save_beyond_limit(self, path: str, limit: str, lowest: str) -> None:
-        """Save with a limit of the process reached, look at what is there, save without it."""
+        """Save at a limit of the process, read the file, then save without the limit."""
         state = self.opened(path)
         state.count, state.filler = 2, "x" * 20_000
         with limited(limit, lowest):
@@ -257,7 +257,7 @@ class ObjectPrograms:
         say(os_outcome(state._save_state), self.opened(path).count)
 
     def hold(self, path: str) -> None:
-        """Enter a transaction, say so, and stay until killed."""
+        """Enter a transaction, report it, and stay until killed."""
         with self.opened(path)._transaction():
             say("inside")
             time.sleep(600)
@@ -329,7 +329,7 @@ class ObjectPrograms:
             state._save_state()
 
     def start_many(self, path: str, seconds: str) -> None:
-        """Start again and again, and tell how often there was nothing to start from."""
+        """Start again and again, and print how often there was no state to start from."""
         end, missing = time.monotonic() + float(seconds), 0
         while time.monotonic() < end:
             missing += not self.opened(path).count
@@ -365,7 +365,7 @@ class ObjectPrograms:
             worker.join()
         say(json.dumps([worker.exitcode for worker in workers]))
 
-    # Faults: mistakes that others ship. A proof that does not notice them would prove nothing.
+    # Faults: common mistakes of other programs. A proof that misses them would prove nothing.
 
     def _flush_only(self, wanted: Callable[[int], bool]) -> None:
         flush = self._persistence._flush
@@ -437,7 +437,7 @@ class _PackagePrograms:
         self._state: Any = importlib.import_module(f"{package}.state")
 
     def nothing_is_compared(self) -> None:
-        """Save in an update as if nobody else could have saved."""
+        """Save in an update without a comparison, as if no other process could have saved."""
         for kind in (self._state.JsonFileStore, self._state.SqliteStore, self._state.RedisStore):
 
             def save(
@@ -504,7 +504,7 @@ class StorePrograms(_PackagePrograms):
         os._exit(0)
 
     def update_many(self, url: str, times: str, gate: str) -> None:
-        """Update as soon as a file is there, for which others wait too."""
+        """Update as soon as a file exists, for which other processes wait too."""
         with self._state.open_store(url) as store:
             store.load(KEY)
             say("ready")
@@ -520,7 +520,7 @@ class StorePrograms(_PackagePrograms):
                 say(store.update(KEY, add_one).value)
 
     def update_until(self, url: str, end: str) -> None:
-        """Update until a moment, and tell how often that went well, and each kind of error."""
+        """Update until a moment, and print how often that succeeded, and each kind of error."""
         done, errors = 0, set[str]()
         with self._state.open_store(url) as store:
             while time.time() < float(end):
@@ -530,7 +530,7 @@ class StorePrograms(_PackagePrograms):
         say(json.dumps([done, *sorted(errors)]))
 
     def open_until(self, url: str, end: str) -> None:
-        """Open, load and close until a moment, and tell each kind of error."""
+        """Open, load and close until a moment, and print each kind of error."""
 
         def act() -> None:
             with self._state.open_store(url) as store:
@@ -551,7 +551,7 @@ class StorePrograms(_PackagePrograms):
         self._state.open_store(url).update(KEY, stay)
 
     def fork_beside_threads(self, url: str, forks: str) -> None:
-        """Fork while threads update; tell how many children live, and whether the threads go on."""
+        """Fork while threads update; print how many children live, and if the threads go on."""
         counts, ended = [0, 0], threading.Event()
 
         def count(number: int) -> None:
@@ -609,7 +609,7 @@ class StorePrograms(_PackagePrograms):
             )
 
     def as_user(self, url: str, how: str) -> None:
-        """Open, and load or save, as an ordinary user, whom permissions bind."""
+        """Open, and load or save, as an ordinary user, to whom permissions apply."""
         become_ordinary_user()
 
         def act() -> None:
@@ -619,10 +619,10 @@ class StorePrograms(_PackagePrograms):
         say(outcome(act))
 
     def save_beyond_limit(self, url: str, limit: str, lowest: str) -> None:
-        """Save with a limit of the process reached, look at what is there, save without it."""
+        """Save at a limit of the process, read the store, then save without the limit."""
         with self._state.open_store(url) as store:
             with limited(limit, lowest):
-                # Of a store that is open, and of one that is not.
+                # With a store that is open, and with one that is not.
                 reached = [outcome(lambda: store.save(KEY, "x" * 200_000))]
                 reached += [outcome(lambda: self._state.open_store(url).save(KEY, "x" * 200_000))]
             found = store.load(KEY).value
@@ -630,13 +630,13 @@ class StorePrograms(_PackagePrograms):
             say(*reached, found, store.load(KEY).value)
 
     def watch(self, url: str, prefix: str) -> None:
-        """Tell each change: when it arrived, the key, the version and the value's beginning."""
+        """Print each change: when it arrived, the key, the version and the value's beginning."""
 
-        def tell(key: str, record: Any) -> None:
+        def report(key: str, record: Any) -> None:
             shown = [record.version, str(record.value)[:20]] if record else None
             say(json.dumps([time.time(), key, shown]))
 
-        with self._state.open_store(url) as store, store.watch(tell, prefix):
+        with self._state.open_store(url) as store, store.watch(report, prefix):
             say("watching")
             signal.pause()
 
@@ -645,7 +645,7 @@ class StorePrograms(_PackagePrograms):
             record = store.load(KEY)
             say(json.dumps(record and record.value))
 
-    # Faults: mistakes that others ship. A proof that does not notice them would prove nothing.
+    # Faults: common mistakes of other programs. A proof that misses them would prove nothing.
 
     def _sqlite_told(self, synchronous: str) -> None:
         class Careless(sqlite3.Connection):
@@ -691,7 +691,7 @@ def declare_states(state: Any) -> dict[str, type]:
             return {**merged, "count": theirs["count"] + mine["count"] - base["count"]}
 
     class Series(state.State):  # type: ignore[misc]
-        """What belongs together: all of it has the same number."""
+        """Fields that belong together: all of them have the same number."""
 
         number: int = 0
         rows: list[int] = state.field(default_factory=lambda: [0] * ROWS)
@@ -719,7 +719,7 @@ def declare_states(state: Any) -> dict[str, type]:
 
 
 class Session:
-    """A binding, and what the test may ask of it."""
+    """A binding, and the calls that the test may make on it."""
 
     def __init__(self, state: Any, url: str, kind: type, delay: str) -> None:
         options = {"timeout": 1.0} if url.startswith("redis") else {}
@@ -783,7 +783,7 @@ class BindingPrograms(_PackagePrograms):
         self._kinds = declare_states(self._state)
 
     def serve(self, url: str, kind: str, delay: str) -> None:
-        """Do what each line says, and answer with a line."""
+        """Execute the command on each line, and answer with a line."""
         session = Session(self._state, url, self._kinds[kind], delay)
         say(json.dumps("open"))
         for line in sys.stdin:

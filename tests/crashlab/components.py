@@ -1,4 +1,4 @@
-"""What a proof needs of the machine: programs, rights, and permission to trace and to mount."""
+"""The parts of the machine that a proof needs: programs, and the rights to trace and to mount."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ def lacking(component: str) -> NoReturn:
 
 @functools.cache
 def is_present(component: str) -> bool:
-    """Try it where being installed is not enough: containers forbid tracing and mounting."""
+    """Try it: an installed program is not enough, as containers forbid tracing and mounting."""
     match component:
         case "Linux":
             return sys.platform == "linux"

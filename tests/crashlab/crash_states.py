@@ -8,13 +8,13 @@ the states they can lead to are enumerated, in a model a little harsher than ext
   Folders are independent: fsync of one pins nothing in its parent.
 - A file's content and mode are independent of its entry. A write may be there whole, in its
   first or its second half, as zeros of its length, or not at all; a change of mode or length
-  is there or not; whatever the order was. fsync of the file pins all of them so far, and not
+  is there or not, in any order. fsync of the file pins all of them so far, and not
   its entry.
 
 Owners and times are left out. A call that the model does not know is refused, not ignored.
 
-Where many writes are not pinned, as in a database, the states are too many: then those are taken
-in which one write has fared unlike all others, or a write is the last, and some at random.
+Where many writes are not pinned, as in a database, there are too many states. Then the tried ones
+are those in which one write differs from all others or is the last, and some at random.
 """
 
 import math
@@ -42,7 +42,7 @@ class Link:
 
 
 Tree = dict[str, File | Link | None]
-"""What is in a folder, by relative path; None is a folder, and "." the one itself."""
+"""The contents of a folder by relative path; None is a folder, and "." is the folder itself."""
 
 
 def crash_states(
@@ -64,7 +64,7 @@ def crash_states(
 
 
 class _Disk:
-    """What was asked of a disk so far, and how much of that it must keep."""
+    """The operations on a disk so far, and how many of them it must keep."""
 
     def __init__(self, before: Tree, most: float) -> None:
         self._most = most
@@ -115,7 +115,7 @@ class _Disk:
                 yield {path: nodes[number] for path, number in names.items()}
 
     def _names_after(self, kept: dict[str, int]) -> dict[str, int]:
-        """Return what can be reached when each folder has kept so many of its changes."""
+        """Return the entries that can be reached when each folder has kept so many changes."""
         names: dict[str, int | None] = {**self._old}
         for folder, change in self._entries:
             if kept[folder]:
@@ -164,7 +164,7 @@ def _choose(choices: list[list[Operation]], most: float) -> Iterator[Sequence[Op
 
 
 def _outcomes(change: Operation) -> list[Operation]:
-    """Return what may become of a change that is not pinned."""
+    """Return the possible outcomes of a change that is not pinned."""
     match change:
         case ("write", offset, data):
             half, end = len(data) // 2, offset + len(data)
@@ -189,7 +189,7 @@ def _changed(node: File | Link | None, change: Operation) -> File | Link | None:
 
 
 def read_tree(root: Path) -> Tree:
-    """Return what is in a folder."""
+    """Return the contents of a folder."""
     tree: Tree = {".": None}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()

@@ -16,7 +16,7 @@ Mount = Callable[..., Path]
 
 
 def unmount(point: Path, *, lazily: bool = False) -> None:
-    """Unmount, patiently: whoever lists mounted file systems keeps one busy for a moment."""
+    """Unmount, patiently: a program that lists file systems keeps one busy for a moment."""
     for _ in range(50):
         # Not is_mount(), which fails where the power is off.
         if f" {point} " not in Path("/proc/self/mounts").read_text():
@@ -47,10 +47,10 @@ class Disk:
         self._mount(at=self.folder)
 
     def cut_and_restart_under(self, writer: subprocess.Popen[str]) -> tuple[int, int]:
-        """Cut the power at a random moment under a process that says each number it has saved.
+        """Cut the power at a random moment under a process that prints each number it has saved.
 
         Returns:
-            The last number that was said before the cut, and the last that was said at all.
+            The last number that was printed before the cut, and the last that was printed at all.
             Unlike a real one, this cut does not stop the writer, and xfs may let an fsync that
             comes after it succeed: only the first of the two counts as acknowledged.
         """

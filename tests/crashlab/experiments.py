@@ -22,7 +22,7 @@ class Interruptible(Protocol):
         ...
 
     def command(self, children: Children, root: Path, fault: str, /) -> list[str]:
-        """Return the command line of the child process that does it."""
+        """Return the command line of the child process that executes it."""
         ...
 
     def find(self, emitted: Any, root: Path, /) -> Any:
@@ -36,7 +36,7 @@ class Interruptible(Protocol):
 
 @dataclass(frozen=True)
 class Failure:
-    """The result of a protocol one of whose calls has failed."""
+    """The result of a protocol in which one call has failed."""
 
     call: str
     answer: list[str]
@@ -50,9 +50,9 @@ class Experiment:
     """A protocol, where it runs, and the fault injected into the emitted code, if any.
 
     Attributes:
-        protocol: What is interrupted.
+        protocol: The operation to interrupt.
         children: Starts its processes.
-        emitted: The emitted code, to look at what is left.
+        emitted: The emitted code, which reads the state that is left.
         folder: Where the states are.
         log: Where a tracer writes.
         fault: The name of a fault in `child_programs`.
@@ -92,7 +92,7 @@ class Experiment:
     def crash_states(
         self, invisible: str = "", most: float = math.inf
     ) -> Iterator[tuple[bool, Tree]]:
-        """Record the protocol; yield each state that it may crash into.
+        """Record the protocol; yield each state that a crash may leave.
 
         Args:
             invisible: A file that does not survive a crash.

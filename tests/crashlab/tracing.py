@@ -1,4 +1,4 @@
-"""strace: to read the system calls of a child, to fail one of them, or to kill at it."""
+"""Use strace to read the system calls of a child, to fail one of them, or to kill at it."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def calls(command: Sequence[str], log: Path) -> Iterator[tuple[str, int]]:
 
 
 def injecting(call: str, when: int, fault: str, log: Path, *, alone: bool = False) -> list[str]:
-    """Return what to put before a command, so that this call meets the fault.
+    """Return the start of a command line, so that the call named meets the fault.
 
     `alone` leaves other calls out of the log, which is much faster.
     """
@@ -69,7 +69,7 @@ def wait_for(call: str, log: Path) -> None:
 
 
 def parse(lines: Iterable[str], root: Path) -> list[Operation]:
-    """Return the calls that change what is in a folder, in strace's words with -xx and -y."""
+    """Return the calls that change a folder's contents, from strace's output with -xx and -y."""
     operations: list[Operation] = []
     positions: Counter[str] = Counter()
     for line in lines:
@@ -110,7 +110,7 @@ def _opened(call: str, line: str, arguments: list[str], root: Path) -> Iterator[
         yield ("truncate", *_paths(arguments, root), 0)
 
 
-# Calls by the operation that they are: of paths alone, and with a number in some base.
+# Calls by their operation: those with paths alone, and those with a number in some base.
 _OF_PATHS = {
     "fdatasync": "fsync",
     "fsync": "fsync",
@@ -146,7 +146,7 @@ def _split(line: str) -> tuple[str, list[str], int]:
 
 
 def _paths(arguments: Iterable[str], root: Path) -> Iterator[str]:
-    """Return each path named, or the open file's own; a name follows the folder it is in."""
+    """Return each path named, or that of the open file; a name follows its folder."""
     base, names = "/", []
     for argument in arguments:
         if match := re.match(r"\w+<(.*)>", argument):

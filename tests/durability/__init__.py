@@ -1,5 +1,5 @@
-"""Proofs that what the template calls durable is: by model, by power cut, by kill, by fault.
+"""Proofs that durable state is durable: by model, by power cut, by kill, by fault.
 
-A project that the template emits carries light tests of its own. The heavy ones are here, and
-run the emitted `utils/persistence.py` as it stands, rendered once for each test process.
+A project that the template emits has light tests of its own. The heavy ones are here, and
+run the emitted `utils/persistence.py` unchanged, rendered once for each test process.
 """

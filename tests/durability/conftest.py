@@ -1,4 +1,4 @@
-"""What the proofs share: the emitted module, its children, and experiments with them."""
+"""Fixtures of the proofs: the emitted module, its children, and experiments with them."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def persistence(module: Path) -> Any:
-    """Load the emitted module, to read what the children have written."""
+    """Load the emitted module, to read the files of the children."""
     spec = importlib.util.spec_from_file_location("emitted_persistence", module)
     assert spec
     assert spec.loader

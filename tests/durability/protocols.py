@@ -1,4 +1,4 @@
-"""What is recorded, killed and made to fail: every way in which a state reaches the disk."""
+"""The operations to record, kill and fail: every way in which a state reaches the disk."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ OLD = b'{\n  "count": 1\n}\n'
 
 @dataclass(frozen=True)
 class Found:
-    """What a start finds: the count, the file's mode, and the files kept beside it."""
+    """The result of a start: the count, the file's mode, and the files kept beside it."""
 
     count: int
     mode: int | None = 0o640
@@ -21,7 +21,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A program, the file it meets, and what may be found if it is interrupted or has returned."""
+    """A program, the file it opens, and the allowed results if it is interrupted or returns."""
 
     program: tuple[str, ...]
     new: Found

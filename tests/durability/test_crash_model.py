@@ -1,4 +1,4 @@
-"""The model of a disk allows what a disk may do, and nothing else: by traces written by hand."""
+"""The model allows exactly the outcomes that a real disk does: by traces written by hand."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ OLD: Tree = {".": None, "state": File(b"old")}
 
 
 def contents(before: Tree, *operations: Operation, path: str = "state") -> set[bytes | None]:
-    """Return what a file may hold after a crash when all operations have returned."""
+    """Return the possible contents of a file after a crash when all operations have returned."""
     found = set()
     for returned, tree in crash_states(before, operations):
         node = tree.get(path)
@@ -39,7 +39,7 @@ def test_fsync_of_the_folder_too_pins_the_file() -> None:
     assert contents(EMPTY, CREATE, WRITE, ("fsync", "state"), ("fsync", ".")) == {b"ABCD"}
 
 
-def test_fsync_pins_what_came_before_it_only() -> None:
+def test_fsync_pins_earlier_writes_only() -> None:
     later = ("write", "state", 4, b"EF")
     parts = {b"ABCD", b"ABCD\0\0", b"ABCDE", b"ABCD\0F", b"ABCDEF"}
     assert contents(EMPTY, CREATE, WRITE, ("fsync", "state"), ("fsync", "."), later) == parts
@@ -49,7 +49,7 @@ def test_a_write_in_place_mixes_old_and_new() -> None:
     assert contents(OLD, ("write", "state", 0, b"NEW")) == {b"old", b"Nld", b"oEW", b"NEW"}
 
 
-def test_a_file_that_was_there_is_opened_and_not_made_anew() -> None:
+def test_an_existing_file_is_opened_and_not_created_anew() -> None:
     assert contents(OLD, CREATE, ("truncate", "state", 0)) == {b"old", b""}
 
 
@@ -86,7 +86,7 @@ def test_a_mode_is_pinned_with_the_content() -> None:
     assert modes(("chmod", "state", 0o600), ("fsync", "state")) == {0o600}
 
 
-def test_a_crash_before_the_end_is_told_from_one_after_it() -> None:
+def test_a_crash_before_the_end_is_distinguished_from_one_after_it() -> None:
     states = crash_states(OLD, [("unlink", "state"), ("fsync", ".")])
     assert [(returned, "state" in tree) for returned, tree in states] == [
         (False, True),
@@ -98,7 +98,7 @@ def test_a_crash_before_the_end_is_told_from_one_after_it() -> None:
 @pytest.mark.parametrize(
     "operation", [("rename", "state", "a/state"), ("fallocate", "state"), ("swap", "a", "b")]
 )
-def test_what_is_not_modelled_is_refused(operation: Operation) -> None:
+def test_a_call_that_is_not_modelled_is_refused(operation: Operation) -> None:
     with pytest.raises(ValueError, match="not modelled"):
         list(crash_states({**OLD, "a": None}, [operation]))
 
@@ -151,7 +151,7 @@ def test_a_trace_that_cannot_be_understood_is_refused(line: str) -> None:
         parse([hexadecimal(line)], Path("/d"))
 
 
-def test_a_state_is_written_as_it_was_read(tmp_path: Path) -> None:
+def test_a_tree_is_written_as_it_was_read(tmp_path: Path) -> None:
     tree: Tree = {**OLD, "a": None, "a/b": None, "a/b/private": File(b"p", 0o600)}
     write_tree(tree, tmp_path / "written")
     assert read_tree(tmp_path / "written") == tree

@@ -1,7 +1,7 @@
-"""Whatever a crash leaves, the next start finds the old state or the new one, and nothing lost.
+"""After any crash, the next start finds the old state or the new one, and nothing is lost.
 
 Each protocol is run once and recorded; the emitted code then starts from every state that the
-recorded calls can leave on the disk. The same is done with mistakes planted, to be caught.
+recorded calls can leave on the disk. Planted mistakes must be caught in the same way.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What goes wrong is said and costs nothing: the old state stays, and saving works again."""
+"""A fault is reported and costs nothing: the old state stays, and saving works again."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ OVER = "a save over an existing file"
 
 
 def violations(name: str, error: str, experiment: Experiment) -> Iterator[str]:
-    """Fail each call of a protocol and yield where the answer does not fit what is there."""
+    """Fail each call of a protocol and yield each answer that contradicts the file."""
     protocol = PROTOCOLS[name]
     for failure in experiment.fail_each_call(error):
         if failure.answer[-1] == "done" or "NotDurableError" in failure.answer:
@@ -43,7 +43,7 @@ def violations(name: str, error: str, experiment: Experiment) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("name", "error"), [*((name, "EIO") for name in PROTOCOLS), (OVER, "EACCES"), (OVER, "ENOSPC")]
 )
-def test_whichever_call_fails_the_answer_tells_what_is_there(
+def test_whichever_call_fails_the_result_agrees_with_the_disk(
     name: str, error: str, experiment: Experiments
 ) -> None:
     wrong = [*violations(name, error, experiment(name))]
@@ -77,14 +77,14 @@ def refused(error: int, path: Path) -> Iterator[None]:
 def answers(
     children: Children, program: str, path: Path, fault: str, log: Path, *arguments: object
 ) -> list[str]:
-    """Return what a program said whose call, named first in the fault, has failed."""
+    """Return the output of a program with a failing call, which the fault names first."""
     call, when, error = fault.split(":")
     tracer = injecting(call, int(when), f"error={error}", log)
     return children.run(program, path, *arguments, tracer=tracer).split()
 
 
 @pytest.mark.needs("strace")
-def test_a_folder_that_cannot_be_flushed_makes_the_save_not_durable_but_visible(
+def test_a_save_into_a_folder_that_cannot_be_flushed_is_visible_and_not_durable(
     children: Children, persistence: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "state.json"
@@ -176,7 +176,9 @@ def test_a_read_only_disk_is_read_and_not_written(
 
 @pytest.mark.needs("root", "chattr")
 @pytest.mark.parametrize("immutable", ["state.json", "."])
-def test_what_is_immutable_stays_as_it_is(immutable: str, persistence: Any, tmp_path: Path) -> None:
+def test_an_immutable_file_stays_unchanged(
+    immutable: str, persistence: Any, tmp_path: Path
+) -> None:
     path = tmp_path / "state.json"
     state = saved(persistence, path)
     if subprocess.run(["chattr", "+i", tmp_path / immutable], check=False).returncode:
@@ -199,7 +201,7 @@ def test_what_is_immutable_stays_as_it_is(immutable: str, persistence: Any, tmp_
         ("transact", {".state.json.lock": 0o000}),
     ],
 )
-def test_what_a_user_may_not_do_is_an_error_and_not_a_fresh_start(
+def test_a_missing_permission_is_an_error_and_not_a_fresh_start(
     action: str, modes: dict[str, int], children: Children, persistence: Any, public_folder: Path
 ) -> None:
     path = public_folder / "state.json"
@@ -217,7 +219,7 @@ def test_what_a_user_may_not_do_is_an_error_and_not_a_fresh_start(
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_what_has_taken_the_place_of_the_file_is_not_replaced(
+def test_an_object_in_the_place_of_the_file_is_not_replaced(
     kind: str, persistence: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "state.json"

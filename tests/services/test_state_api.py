@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from services.test_web_service import PROBLEM, Service
 
 STATE = "/api/state/acme/ada"
-# The service as somebody has made it theirs.
+# The service with changes as a user makes them.
 PROGRAM = """
 import threading
 
@@ -63,7 +63,7 @@ Install = Callable[[str], list[str]]
 
 @pytest.fixture
 def install(environment: ProjectEnvironment, shared: Path, tmp_path: Path) -> Install:
-    """Return what installs a variant, and how it is started."""
+    """Return a function that installs a variant and returns its command."""
 
     def install(variant: str) -> list[str]:
         installed = environment.install_once(render_once(shared, **VARIANTS[variant]))
@@ -112,7 +112,7 @@ def receive(connection: ClientConnection) -> Any:
 
 
 def receive_until(connection: ClientConnection, state: object) -> None:
-    """Receive until the state arrives; those before it may be left out."""
+    """Receive until the state arrives; earlier ones may be left out."""
     while receive(connection) != state:
         pass
 
@@ -129,7 +129,7 @@ def wait_until(reached: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_every_subscriber_gets_the_latest_state_and_no_other_users(
+def test_every_subscriber_gets_the_latest_state_of_its_own_user_only(
     service: Service, client: httpx.Client
 ) -> None:
     with ExitStack() as stack:
@@ -171,7 +171,7 @@ def expect_close(code: int, connection: ClientConnection) -> None:
 
 
 @pytest.mark.parametrize(("message", "code"), [("x", 1003), (b"x", 1003), (2000 * "x", 1009)])
-def test_what_a_client_sends_ends_the_connection_and_is_bounded(
+def test_a_message_from_a_client_is_bounded_and_ends_the_connection(
     service: Service, message: str | bytes, code: int
 ) -> None:
     with subscribe(service) as connection:
@@ -181,7 +181,7 @@ def test_what_a_client_sends_ends_the_connection_and_is_bounded(
 
 
 @pytest.mark.parametrize("status", [0, 404])
-def test_a_fault_in_a_websocket_is_told_without_details(
+def test_a_fault_in_a_websocket_is_reported_without_details(
     service: Service, status: int, tmp_path: Path
 ) -> None:
     with subscribe(service, f"/fail/{status}") as connection:
@@ -227,7 +227,7 @@ def test_without_redis_the_rest_of_the_service_goes_on_and_all_of_it_when_it_is_
         receive_until(connection, {"page": 8})
 
 
-def test_it_starts_before_redis_does(command: list[str], tmp_path: Path) -> None:
+def test_the_service_starts_without_redis(command: list[str], tmp_path: Path) -> None:
     with running(tmp_path) as redis:
         redis.kill()
         with Service([*command, "--redis-url", redis.url], tmp_path / "log") as service:
@@ -248,7 +248,7 @@ def test_no_password_is_in_the_log_or_in_an_answer(command: list[str], tmp_path:
     assert "hunter2" not in (tmp_path / "log").read_text()
 
 
-def test_many_connections_leave_nothing_behind(
+def test_many_connections_leak_nothing(
     service: Service, client: httpx.Client, redis: RedisServer
 ) -> None:
     def come_and_go(_: int) -> None:
@@ -269,7 +269,7 @@ def test_many_connections_leave_nothing_behind(
         before = measure()
         for visit in (come_and_go, go_without_a_word):
             list(pool.map(visit, range(200)))
-    # Pools of threads and connections may have grown by a few, whatever the visits leave.
+    # Pools of threads and connections may have grown by a few, independent of the visits.
     wait_until(lambda: all(now < then + 20 for now, then in zip(measure(), before, strict=True)))
 
 
@@ -289,7 +289,7 @@ def connect_and_read_nothing(service: Service) -> socket.socket:
     return connection
 
 
-def test_a_subscriber_that_reads_nothing_holds_up_nobody_and_is_let_go(
+def test_a_subscriber_that_reads_nothing_delays_no_other_and_is_dropped(
     service: Service, client: httpx.Client
 ) -> None:
     with connect_and_read_nothing(service), subscribe(service) as quick:
@@ -304,7 +304,7 @@ def test_a_subscriber_that_reads_nothing_holds_up_nobody_and_is_let_go(
         assert receive(quick) == {"page": 20}
 
 
-def test_subscribers_are_told_when_it_ends_and_it_ends_soon(service: Service) -> None:
+def test_the_service_notifies_subscribers_of_its_end_and_ends_soon(service: Service) -> None:
     with ExitStack() as stack:
         subscribers = [stack.enter_context(subscribe(service)) for _ in range(20)]
         for each in subscribers:
@@ -317,7 +317,7 @@ def test_subscribers_are_told_when_it_ends_and_it_ends_soon(service: Service) ->
         assert time.monotonic() - start < 3
 
 
-def test_a_subscriber_that_reads_nothing_does_not_keep_it_from_ending(
+def test_a_subscriber_that_reads_nothing_does_not_delay_the_end(
     service: Service, client: httpx.Client
 ) -> None:
     with connect_and_read_nothing(service):

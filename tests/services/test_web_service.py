@@ -31,7 +31,7 @@ Install = Callable[[str], list[str]]
 
 @pytest.fixture
 def install(environment: ProjectEnvironment, shared: Path) -> Install:
-    """Return what installs a variant, and its command."""
+    """Return a function that installs a variant and returns its command."""
 
     def install(variant: str) -> list[str]:
         installed = environment.install_once(render_once(shared, **VARIANTS[variant]))
@@ -68,7 +68,7 @@ class Service:
         self.port = int(found[1])
 
     def kill(self) -> None:
-        """End it as a power cut would, as far as processes know one."""
+        """Kill it without a warning, which is the closest to a power cut for a process."""
         self._process.kill()
         self._process.wait()
 
@@ -96,7 +96,7 @@ def add(client: httpx.Client, name: str, definition: object = SEARCH) -> httpx.R
     return client.post("/servers", json={"name": name, "definition": definition})
 
 
-def test_what_was_acknowledged_survives_a_kill_in_the_middle_of_use(service: Service) -> None:
+def test_acknowledged_changes_survive_a_kill_under_load(service: Service) -> None:
     acknowledged: dict[str, dict[str, Any]] = {}
 
     def add_until_it_dies(prefix: str) -> None:
@@ -128,7 +128,7 @@ def test_what_was_acknowledged_survives_a_kill_in_the_middle_of_use(service: Ser
     assert len(acknowledged) >= 60
 
 
-def test_clients_in_each_others_way_see_no_error_of_the_server(service: Service) -> None:
+def test_conflicting_clients_see_no_server_error(service: Service) -> None:
     def use(_: int) -> set[int]:
         with httpx.Client(base_url=service.url) as client:
             return {
@@ -162,7 +162,7 @@ def test_two_services_share_a_file_and_lose_nothing(
             assert len(httpx.get(f"{each.url}/servers").json()["data"]) == 40
 
 
-def test_what_has_begun_is_finished_before_it_ends(service: Service, file: Path) -> None:
+def test_requests_in_progress_are_finished_before_the_end(service: Service, file: Path) -> None:
     head, body = request_to_add("search")
     with connected(service) as connection:
         connection.sendall(head + body[:10])
@@ -175,7 +175,7 @@ def test_what_has_begun_is_finished_before_it_ends(service: Service, file: Path)
     assert "search" in file.read_text()
 
 
-def test_clients_that_never_finish_do_not_keep_it_from_ending(service: Service) -> None:
+def test_clients_that_never_finish_do_not_delay_the_end(service: Service) -> None:
     head, body = request_to_add("search")
     with connected(service) as connection:
         connection.sendall(head + body[:10])
@@ -209,7 +209,7 @@ def test_bodies_are_bounded_however_they_are_sent(service: Service) -> None:
         assert client.get("/servers").json()["data"] == []
 
 
-def test_a_page_of_another_site_can_neither_read_nor_change(service: Service) -> None:
+def test_a_page_of_another_site_can_neither_read_nor_write(service: Service) -> None:
     body = '{"name": "x", "definition": {"command": "x"}}'
     with httpx.Client(base_url=service.url) as client:
         rebound = client.get("/servers", headers={"Host": f"evil.example:{service.port}"})
@@ -224,7 +224,7 @@ def test_a_page_of_another_site_can_neither_read_nor_change(service: Service) ->
         assert client.get("/servers").json()["data"] == []
 
 
-def test_hostile_bodies_are_problems_and_do_no_harm(service: Service) -> None:
+def test_hostile_bodies_are_answered_with_problems_and_do_no_harm(service: Service) -> None:
     definition = '{"name": "x", "definition": %s}'
     bodies = [
         b"{",
@@ -251,7 +251,7 @@ def test_hostile_bodies_are_problems_and_do_no_harm(service: Service) -> None:
         assert client.get("/health/ready").status_code == 200
 
 
-def test_a_state_that_others_damage_is_no_answer_and_no_loss(service: Service, file: Path) -> None:
+def test_a_damaged_state_is_neither_served_nor_lost(service: Service, file: Path) -> None:
     with httpx.Client(base_url=service.url) as client:
         add(client, "search")
         saved = file.read_bytes()

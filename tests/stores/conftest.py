@@ -1,4 +1,4 @@
-"""What the proofs share: the emitted package, its children, and a Redis server."""
+"""Fixtures of the proofs: the emitted package, its children, and a Redis server."""
 
 import compileall
 import importlib
@@ -31,7 +31,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tmp_path_factory.mktemp("emitted") / "project"
     stores = ["json", "sqlite", "redis"]
     render(project, project_type="library", package_name="kept", state_stores=stores)
-    # Now, and not in the middle of a trace.
+    # Compile now, not in the middle of a trace.
     compileall.compile_dir(project / "src", quiet=1)
     return project / "src"
 
@@ -46,7 +46,7 @@ def state(source: Path) -> Any:
 
 @pytest.fixture
 def children(source: Path, state: Any) -> Iterator[Children]:
-    """Return what starts child programs; `state` has compiled what the package imports."""
+    """Return a starter of child programs; `state` has compiled the package's modules."""
     spec = importlib.util.find_spec("redis")
     assert spec
     assert spec.origin
@@ -66,7 +66,7 @@ def experiment(children: Children, state: Any, memory: Path, tmp_path: Path) -> 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RedisServer]:
-    """Run a server that keeps what it has in memory only."""
+    """Run a server that keeps its data in memory only."""
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
         yield server
 
@@ -76,7 +76,7 @@ UrlOf = Callable[[str], str]
 
 @pytest.fixture
 def url_of(memory: Path, request: pytest.FixtureRequest) -> UrlOf:
-    """Return what gives the URL of a store of a kind that is new, and waits for no disk."""
+    """Return a function that gives the URL of a new store of a kind, which waits for no disk."""
 
     def url_of_kind(kind: str) -> str:
         if kind == "redis":
@@ -88,34 +88,34 @@ def url_of(memory: Path, request: pytest.FixtureRequest) -> UrlOf:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until something is so; a busy machine may take its time."""
+    """Wait until a condition is true; a busy machine may be slow."""
     end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end, "nothing of it in 30 seconds"
         time.sleep(0.01)
 
 
-class Told:
-    """What a watcher was told: the versions of each key, None where it was gone."""
+class RecordedChanges:
+    """The changes that a watcher got: the versions of each key, None for a deletion."""
 
     def __init__(self) -> None:
-        self._told: dict[str, list[Any]] = {}
+        self._records: dict[str, list[Any]] = {}
 
     def __call__(self, key: str, record: Any) -> None:
-        self._told.setdefault(key, []).append(record)
+        self._records.setdefault(key, []).append(record)
 
     def __len__(self) -> int:
-        return sum(map(len, self._told.values()))
+        return sum(map(len, self._records.values()))
 
     def latest(self, key: str) -> Any:
-        """Return the value of which it was told last, None if there is none."""
-        records = self._told.get(key, [None])
+        """Return the latest value of a key, None if it was deleted."""
+        records = self._records.get(key, [None])
         return records[-1] and records[-1].value
 
     def gone(self, key: str) -> bool:
-        return self._told.get(key, [...])[-1] is None
+        return self._records.get(key, [...])[-1] is None
 
-    def twice(self) -> list[int]:
-        """Return the versions of which it was told more than once, or after a later one."""
-        told = [[r.version for r in records if r] for records in self._told.values()]
-        return [b for versions in told for a, b in itertools.pairwise(versions) if a >= b]
+    def repeated(self) -> list[int]:
+        """Return the versions that came more than once, or after a later one."""
+        recorded = [[r.version for r in records if r] for records in self._records.values()]
+        return [b for versions in recorded for a, b in itertools.pairwise(versions) if a >= b]

@@ -1,4 +1,4 @@
-"""What is recorded, killed and made to fail: every way in which a change reaches the disk."""
+"""The operations to record, kill and fail: every way in which a change reaches the disk."""
 
 import json
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ LARGE = "x" * 20_000
 
 @dataclass(frozen=True)
 class Protocol:
-    """A kind of store, what a program does to it, and what it holds before and after.
+    """A kind of store, the program that changes it, and its value before and after.
 
     Attributes:
-        kind: Of which kind the store is.
+        kind: The kind of the store.
         program: The program and its arguments, besides the URL.
         old: The value before.
         new: The value after.
-        before: The programs that have brought it there.
+        before: The programs that created the value before.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Protocol:
         return children.command(program, self.url(root), *arguments, fault=fault)
 
     def find(self, state: Any, root: Path) -> Any:
-        """Open the store as it was left, and return what it holds; it must serve again."""
+        """Open the store as it was left, and return its value; it must work again."""
         with state.open_store(self.url(root)) as store:
             record = store.load("count")
             version = record.version if record else 0

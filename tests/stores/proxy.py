@@ -1,4 +1,4 @@
-"""A network that can be cut: between a client and a server on loopback."""
+"""A network that can be cut, between a client and a server on loopback."""
 
 import contextlib
 import selectors
@@ -10,7 +10,7 @@ from stores.redis_server import HOST
 
 
 class Proxy:
-    """Passes on what a client and a server send each other, until it is told not to.
+    """Passes data between a client and a server, until it has to stop.
 
     Args:
         port: Where the server listens.
@@ -37,7 +37,7 @@ class Proxy:
             self._drop()
 
     def go_silent(self) -> None:
-        """Pass nothing more on in connections that there are, and do not end them."""
+        """Pass on no more data in the open connections, without ending them."""
         with self._lock:
             for pair in self._pairs:
                 self._silent.update(pair)

@@ -1,4 +1,4 @@
-"""A Redis server of one's own, that can be killed and started again."""
+"""A Redis server of the tests, which can be killed and started again."""
 
 import contextlib
 import importlib.util
@@ -29,7 +29,7 @@ def find_program() -> str:
 
 
 class RedisServer:
-    """A server on loopback; what it keeps, it keeps in a folder.
+    """A server on loopback, with its data in a folder.
 
     Args:
         folder: Where it works.
@@ -41,14 +41,14 @@ class RedisServer:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._namespaces = (f"proof-{number}" for number in itertools.count())
-        # Below the ports that the system gives to clients: another one's connection must not
+        # Below the ports that the system gives to clients: another program's connection must not
         # take the port while the server is down.
         ports = random.Random().sample(range(20_000, 32_000), 20)  # noqa: S311 - no secret
         self.port = next(port for port in ports if self._starts(port))
 
     @property
     def url(self) -> str:
-        """The URL of a namespace that has not been given out yet."""
+        """The URL of a new namespace."""
         return f"redis://{HOST}:{self.port}/0?namespace={next(self._namespaces)}"
 
     @property
@@ -65,7 +65,7 @@ class RedisServer:
         self._process.wait()
 
     def ask(self, *words: object) -> bytes:
-        """Return the beginning of an answer to a command, as the protocol has it."""
+        """Return the beginning of the answer to a command, in Redis's protocol."""
         with socket.create_connection((HOST, self.port), timeout=10) as connection:
             parts = [str(word).encode() for word in words]
             command = b"*%d\r\n" % len(parts)
@@ -74,7 +74,7 @@ class RedisServer:
             return connection.recv(1 << 20)
 
     def count_clients(self) -> int:
-        """Return how many connections it has, besides the one that asks."""
+        """Return how many connections it has, besides the one that counts."""
         return self.ask("CLIENT", "LIST").count(b"addr=") // 2 - 1
 
     def _starts(self, port: int) -> bool:
@@ -86,7 +86,7 @@ class RedisServer:
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 return False
-            # It answers with an error while it loads what it has kept.
+            # It answers with an error while it loads its data.
             with contextlib.suppress(OSError):
                 if self.ask("PING") == b"+PONG\r\n":
                     return True

@@ -69,7 +69,7 @@ def write(state: Any, path: Path, *values: Any) -> Path:
 
 
 @pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
-def test_the_generation_before_is_taken_and_the_torn_one_kept(
+def test_the_previous_generation_is_used_and_the_torn_file_is_kept(
     state: Any, tmp_path: Path, torn: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "state.json"
@@ -125,7 +125,9 @@ def test_an_older_state_is_migrated_and_kept(
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_transaction_that_comes_too_late_is_undone(state: Any, url_of: UrlOf, kind: str) -> None:
+def test_a_transaction_with_a_late_conflict_is_rolled_back(
+    state: Any, url_of: UrlOf, kind: str
+) -> None:
     class Box(state.StoredObject):  # type: ignore[misc]
         content = "old"
 

@@ -1,7 +1,7 @@
-"""Whatever a crash leaves, a store that is opened again holds the state from before or after.
+"""After any crash, a store that is opened again holds the state from before or after.
 
 Each protocol is run once and recorded; the emitted code then opens a store in every state that
-the recorded calls can leave on the disk. The same is done with mistakes planted, to be caught.
+the recorded calls can leave on the disk. Planted mistakes must be caught in the same way.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from stores.protocols import PROTOCOLS
 
 pytestmark = pytest.mark.needs("Linux", "strace")
 
-# SQLite's index of its log is shared memory in the guise of a file, made anew after a crash.
+# SQLite's index of its log is shared memory in a file, created anew after a crash.
 INDEX = "state-shm"
 # A write to a database is of a page: its log has as many as eight before it is flushed.
 MOST = 100
@@ -49,7 +49,7 @@ def test_every_crash_state_is_the_old_state_or_the_new_one(
 
 
 def torn(file: File) -> Iterator[File]:
-    """Yield what a disk may make of a file."""
+    """Yield the possible remains of a file on a disk."""
     half = len(file.data) // 2
     yield File(b"")
     yield File(file.data[:half])
@@ -58,7 +58,7 @@ def torn(file: File) -> Iterator[File]:
 
 
 @pytest.mark.parametrize("name", ["file: a later save", "file: a delete"])
-def test_in_every_crash_state_the_generation_before_stands_in_for_a_torn_file(
+def test_in_every_crash_state_the_previous_generation_replaces_a_torn_file(
     name: str,
     experiment: Experiments,
     state: Any,

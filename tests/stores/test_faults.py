@@ -1,6 +1,6 @@
-"""What goes wrong with a file is said, and costs nothing: what was saved stays.
+"""A fault in a file is reported, and costs nothing: saved values stay.
 
-When it is well again, so is the store, by itself.
+After the fault, the store works again by itself.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ LARGE = "x" * 200_000
 
 @contextlib.contextmanager
 def opened(state: Any, kind: str, folder: Path) -> Iterator[Any]:
-    """Give a store in which `count` is 1, with what watches it as `told`."""
+    """Give a store in which `count` is 1."""
     with state.open_store(f"{kind}:{folder / 'state'}") as store:
         store.save("count", 0)
         store.save("count", 1)
@@ -37,7 +37,7 @@ def opened(state: Any, kind: str, folder: Path) -> Iterator[Any]:
 
 
 def violations(name: str, experiment: Experiment) -> Iterator[str]:
-    """Fail each call of a protocol and yield where the answer does not fit what is there."""
+    """Fail each call of a protocol and yield each answer that contradicts the store."""
     protocol = PROTOCOLS[name]
     for failure in experiment.fail_each_call("EIO"):
         [answer] = failure.answer or [failure.complaint]
@@ -47,9 +47,9 @@ def violations(name: str, experiment: Experiment) -> Iterator[str]:
             fits = failure.found == (protocol.new if returned else protocol.old)
             errors |= {"NotDurableError"}
         else:
-            # A commit whose flush has failed may be found all the same.
+            # A commit may be found although its flush has failed.
             fits = protocol.allows(failure.found, returned=answer == "done")
-            # SQLite takes a page that cannot be read for a damaged one.
+            # SQLite treats an unreadable page as a damaged one.
             errors |= {"CorruptStateError"} if failure.call.startswith("pread64") else set()
         if failure.litter or not fits or answer not in {"done", *errors}:
             yield str(failure)
@@ -59,7 +59,7 @@ def violations(name: str, experiment: Experiment) -> Iterator[str]:
 @pytest.mark.parametrize(
     "name", ["file: the first save", "file: an update", "file: a delete", "sqlite: an update"]
 )
-def test_whichever_call_fails_the_answer_tells_what_is_there(
+def test_whichever_call_fails_the_result_agrees_with_the_disk(
     name: str, experiment: Experiments
 ) -> None:
     wrong = [*violations(name, experiment(name))]
@@ -92,7 +92,7 @@ def test_a_full_disk_keeps_the_old_state_until_there_is_room(
 
 @pytest.mark.needs("root", "mount")
 @pytest.mark.parametrize("kind", FILES)
-def test_a_read_only_disk_is_not_written_until_it_is_writable(
+def test_a_read_only_disk_is_an_error_until_it_is_writable(
     kind: str, state: Any, mount: Mount, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -130,7 +130,7 @@ def test_a_read_only_disk_is_not_written_until_it_is_writable(
         ("save", {".state.lock": 0o000}),
     ],
 )
-def test_what_a_user_may_not_do_is_an_error_and_not_a_fresh_start(
+def test_a_missing_permission_is_an_error_and_not_a_fresh_start(
     kind: str,
     how: str,
     modes: dict[str, int],
@@ -180,11 +180,11 @@ def test_a_limit_of_the_process_is_an_error_until_it_is_lifted(
 def test_a_folder_in_the_place_of_the_file_is_an_error_until_it_is_gone(
     kind: str, state: Any, tmp_path: Path
 ) -> None:
-    told: list[Any] = []
+    values: list[Any] = []
     path, away = tmp_path / "state", tmp_path / "away"
     with (
         opened(state, kind, tmp_path) as store,
-        store.watch(lambda key, record: told.append(record.value)),
+        store.watch(lambda key, record: values.append(record.value)),
     ):
         path.rename(away)
         path.mkdir()
@@ -205,27 +205,27 @@ def test_a_folder_in_the_place_of_the_file_is_an_error_until_it_is_gone(
         away.rename(path)
         assert store.load("count").value == 1
         store.save("count", 2)
-        wait_for(lambda: told and told[-1] == 2)
+        wait_for(lambda: values and values[-1] == 2)
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_opening_beside_busy_updaters_disturbs_nobody(
+def test_opening_a_store_does_not_disturb_busy_updaters(
     kind: str, children: Children, state: Any, url_of: UrlOf
 ) -> None:
-    """An opened file is swept of what the dead have left, but not of what the living write."""
+    """Opening removes the files of dead writers, but not those of living ones."""
     url, end = url_of(kind), time.time() + 4
     updaters = [children.start("update_until", url, end) for _ in range(2)]
     openers = [children.start("open_until", url, end) for _ in range(3)]
     for opener in openers:
         assert json.loads(opener.communicate(timeout=60)[0]) == []
-    told = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
-    assert [errors for _, *errors in told] == [[], []]
+    answers = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
+    assert [errors for _, *errors in answers] == [[], []]
     with state.open_store(url) as store:
-        assert store.load("count").value == sum(done for done, *_ in told) > 0
+        assert store.load("count").value == sum(done for done, *_ in answers) > 0
 
 
 def edit(path: Path, key: str, value: Any) -> None:
-    """Change a file as editors do: what they have read, written to another and renamed."""
+    """Change a file as editors do: read it, write another one and rename that."""
     document = json.loads(path.read_text())
     document["records"][key]["value"] = value
     new = path.with_name("edited")
@@ -233,7 +233,7 @@ def edit(path: Path, key: str, value: Any) -> None:
     new.replace(path)
 
 
-def test_a_file_that_is_edited_under_writers_stays_whole(
+def test_a_file_that_is_edited_beside_writers_stays_valid(
     children: Children, state: Any, memory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = memory / "state"
@@ -253,9 +253,9 @@ def test_a_file_that_is_edited_under_writers_stays_whole(
             for key in ("theme", "count"):
                 if record := store.load(key):
                     note(key, record)
-        told = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
-        assert [errors for _, *errors in told] == [[], []]
-        # Those who write at the same time may win; when nobody does, it counts.
+        answers = [json.loads(updater.communicate(timeout=60)[0]) for updater in updaters]
+        assert [errors for _, *errors in answers] == [[], []]
+        # A concurrent writer may win; without one, the edit must count.
         edit(path, "theme", "dark")
         wait_for(lambda: "dark" in seen.values())
         assert store.load("theme").value == "dark"
@@ -266,7 +266,7 @@ def test_a_file_that_is_edited_under_writers_stays_whole(
     assert not [*memory.glob("*.corrupt-*")]
 
 
-def test_a_file_that_an_editor_has_written_half_is_set_aside(
+def test_a_file_that_an_editor_has_partly_written_is_set_aside(
     state: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "state"
@@ -285,7 +285,7 @@ def test_a_file_that_an_editor_has_written_half_is_set_aside(
         assert aside.read_bytes() == whole
 
 
-def test_a_file_and_its_generation_before_that_are_both_torn_are_left_alone(
+def test_a_torn_file_with_a_torn_previous_generation_is_left_alone(
     state: Any, tmp_path: Path
 ) -> None:
     with opened(state, "file", tmp_path) as store:
@@ -302,7 +302,7 @@ def test_a_file_and_its_generation_before_that_are_both_torn_are_left_alone(
             with pytest.raises(state.CorruptStateError, match="nor can its previous generation"):
                 attempt()
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-        # As the message says: moved away, it begins anew, and with versions that are new.
+        # As the message says: with the file moved away, the store starts empty, with new versions.
         (tmp_path / "state").rename(tmp_path / "torn")
         assert store.load("count") is None
         assert store.save("count", 3).version > version
@@ -328,7 +328,7 @@ def test_a_locked_database_is_an_error_until_it_is_free(
         assert store.update("count", lambda count: count + 1).value == 2
 
 
-def test_a_writer_waits_for_another_one_who_is_slow(state: Any, tmp_path: Path) -> None:
+def test_a_writer_waits_for_a_slow_one(state: Any, tmp_path: Path) -> None:
     path = tmp_path / "state"
     connect = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     with state.SqliteStore(path) as store, contextlib.closing(connect) as other:
@@ -380,7 +380,7 @@ def test_a_damaged_database_is_an_error_and_left_alone(
         assert store.load("count").value == 2
 
 
-def test_a_database_damaged_while_it_is_open_is_served_again_once_it_is_replaced(
+def test_a_database_damaged_while_open_works_again_once_it_is_replaced(
     state: Any, tmp_path: Path
 ) -> None:
     path, backup = tmp_path / "state", tmp_path / "backup"

@@ -12,7 +12,7 @@ TIMES = 500
 
 
 def count(children: Children, url: str, times: int, gate: Path, fault: str = "") -> int:
-    """Let all begin at the same time, and return what is counted in the end."""
+    """Let all begin at the same time, and return the final count."""
     arguments = "update_many", url, times, gate
     running = [children.start(*arguments, fault=fault) for _ in range(PROCESSES)]
     for each in running:

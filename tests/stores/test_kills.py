@@ -13,19 +13,19 @@ from stores.conftest import FILES, SHARED, UrlOf
 KILLS = 100
 FORKS = 300
 
-# What may lie in the folder for good: what is kept, and where it is locked.
+# Files that may stay in the folder: the data, and the locks.
 LASTING = {
     "file": {"state", "state.previous", ".state.lock"},
     "sqlite": {"state", "state-wal", "state-shm", ".state.lock"},
     "redis": set[str](),
 }
-# A kill at one of these leaves what a kill at the next one of the others does.
+# A kill at one of these has the same result as a kill at the next call of another kind.
 CHANGE_NOTHING = {"fcntl", "getdents64", "pread64"}
 
 
 @pytest.mark.needs("Linux")
 @pytest.mark.parametrize("kind", SHARED)
-def test_kills_at_random_leave_what_was_counted_or_under_way(
+def test_random_kills_leave_the_last_count_or_the_one_in_progress(
     kind: str, children: Children, url_of: UrlOf, memory: Path
 ) -> None:
     said = children.run("kill_at_random", url_of(kind), KILLS, memory)
@@ -59,7 +59,7 @@ def test_a_process_killed_inside_an_update_leaves_no_lock_and_no_change(
         holder = children.start("hold", url)
         assert holder.stdout
         assert holder.stdout.readline() == "inside\n"
-        # Nobody waits for one who is slow to find a new value, nor for one who died of it.
+        # No process waits for a slow callback, nor for one that died in its callback.
         assert store.update("count", lambda count: count + 1).value == 2
         holder.kill()
         holder.wait()

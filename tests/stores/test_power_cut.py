@@ -1,4 +1,4 @@
-"""What a save has acknowledged is there after the power was cut, on a real file system.
+"""An acknowledged save survives a power cut, on a real file system.
 
 A file system in an image is shut down at once, without writing its log, and mounted again.
 """
@@ -20,7 +20,7 @@ ROUNDS = 6
 
 
 def value_in(state: Any, url: str) -> Any:
-    """Return what a store that is opened again holds."""
+    """Open a store again and return its value."""
     with state.open_store(url) as store:
         record = store.load("count")
         return record and record.value
@@ -40,7 +40,7 @@ def test_a_save_that_has_returned_survives(
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_cut_between_updates_leaves_the_last_one_or_the_one_under_way(
+def test_a_cut_between_updates_leaves_the_last_one_or_the_one_in_progress(
     kind: str, disk: Disk, children: Children, state: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"{kind}:{disk.folder / 'state'}"

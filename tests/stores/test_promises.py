@@ -1,6 +1,6 @@
-"""Each cell of the table of promises, tried: what is declared is so, and what is not is not.
+"""Each cell of the table of promises, tried: a promise is kept, and its absence is real.
 
-What takes more than a moment to prove has a module of its own: crashes (`test_crash_states.py`),
+Longer proofs have modules of their own: crashes (`test_crash_states.py`),
 cuts of power (`test_power_cut.py`), kills (`test_kills.py`), many processes (`test_hammer.py`).
 """
 
@@ -19,7 +19,7 @@ import pytest
 from crashlab.children import Children
 from crashlab.disks import Disk
 
-from stores.conftest import FILES, STORES, Told, UrlOf, wait_for
+from stores.conftest import FILES, STORES, RecordedChanges, UrlOf, wait_for
 from stores.proxy import Proxy
 from stores.redis_server import HOST, running
 
@@ -29,12 +29,12 @@ TABLE = {
     "sqlite": {"across_processes", "survives_process_crash", "survives_power_cut", "ttl"},
     "redis": {"across_processes", "across_machines", "survives_process_crash", "ttl"},
 }
-"""What each store promises; how soon it tells its watchers is a number."""
+"""The promises of each store; the number is the delay of its notifications."""
 
 
 @dataclass
 class Trial:
-    """A store of a kind, and what it takes to put it to the test."""
+    """A store of a kind, with the fixtures for its test."""
 
     kind: str
     url: str
@@ -52,47 +52,47 @@ class Trial:
         )
 
     def value_elsewhere(self) -> Any:
-        """Return what another process finds."""
+        """Return the value that another process finds."""
         return json.loads(self.children.run("load", self.url))
 
 
 def across_processes(trial: Trial) -> bool:
-    """Whether each of two processes finds, and is told of, what the other has saved."""
-    told = Told()
-    with trial.open() as store, store.watch(told):
+    """Whether each of two processes finds, and is notified of, the other's saves."""
+    recorded = RecordedChanges()
+    with trial.open() as store, store.watch(recorded):
         store.save("count", 1)
         if trial.value_elsewhere() != 1:
             return False
         trial.children.run("save", trial.url, "2")
-        wait_for(lambda: told.latest("count") == 2)
+        wait_for(lambda: recorded.latest("count") == 2)
         return bool(store.load("count").value == 2)
 
 
 def across_machines(trial: Trial) -> bool:
-    """Whether it is reached by its address alone, over networks that have nothing in common."""
+    """Whether the store is reached by its address alone, over separate networks."""
     if trial.kind != "redis":
         # It is a path on this machine, or nothing that another process could reach.
         return False
     port = int(trial.url.split(":")[2].split("/")[0])
     address = f"{HOST}:{port}"
-    told = Told()
+    recorded = RecordedChanges()
     with Proxy(port) as one, Proxy(port) as other:
         urls = [trial.url.replace(address, f"{HOST}:{proxy.port}") for proxy in (one, other)]
-        with trial.state.open_store(urls[0]) as here, here.watch(told):
+        with trial.state.open_store(urls[0]) as here, here.watch(recorded):
             here.save("count", 1)
             assert json.loads(trial.children.run("load", urls[1])) == 1
             trial.children.run("save", urls[1], "2")
-            wait_for(lambda: told.latest("count") == 2)
+            wait_for(lambda: recorded.latest("count") == 2)
             # Cut off from one, the other goes on.
             one.cut()
             trial.children.run("save", urls[1], "3")
             one.mend()
-            wait_for(lambda: told.latest("count") == 3)
-    return not told.twice()
+            wait_for(lambda: recorded.latest("count") == 3)
+    return not recorded.repeated()
 
 
 def survives_process_crash(trial: Trial) -> bool:
-    """Whether what was saved is there after the process was killed."""
+    """Whether a saved value is there after the process was killed."""
     counting = trial.children.start("update_for_ever", trial.url)
     assert counting.stdout
     for _ in range(20):
@@ -140,37 +140,37 @@ def trial(request: pytest.FixtureRequest, url_of: UrlOf, state: Any, children: C
 
 
 @pytest.mark.parametrize("promise", PROOFS)
-def test_what_is_promised_is_so_and_what_is_not_is_not(promise: str, trial: Trial) -> None:
+def test_a_store_keeps_exactly_the_promises_that_it_declares(promise: str, trial: Trial) -> None:
     with trial.open() as store:
         declared = getattr(store.capabilities, promise)
     assert declared is (promise in TABLE[trial.kind])
     assert PROOFS[promise](trial) is declared
 
 
-def is_told(told: Told, value: int) -> bool:
-    return bool(told.latest("key") == value)
+def has_arrived(recorded: RecordedChanges, value: int) -> bool:
+    return bool(recorded.latest("key") == value)
 
 
-def test_watchers_are_told_about_as_soon_as_is_promised(trial: Trial) -> None:
-    """Ten times as late is late; the rest is for a machine that has other things to do."""
+def test_watchers_are_notified_within_the_promised_delay(trial: Trial) -> None:
+    """Ten times as late is late; the rest allows for a busy machine."""
     with trial.open() as store, trial.open() as another:
         latency: float = store.capabilities.watch_latency
         writer = store if trial.kind == "memory" else another
-        told = Told()
-        with store.watch(told):
+        recorded = RecordedChanges()
+        with store.watch(recorded):
             late: list[float] = []
             for number in range(10):
                 writer.save("key", number)
                 saved = time.monotonic()
-                wait_for(functools.partial(is_told, told, number))
+                wait_for(functools.partial(has_arrived, recorded, number))
                 late.append(time.monotonic() - saved)
-    # Most of them, at least: a process may be held up at any moment.
+    # Most of them, at least: a process may be delayed at any moment.
     assert sorted(late)[7] <= 10 * latency + 0.5
 
 
 @pytest.mark.needs("Linux", "root", "mount")
 @pytest.mark.parametrize("kind", FILES)
-def test_what_survives_a_power_cut_does(
+def test_a_durable_store_survives_a_power_cut(
     kind: str, disk: Disk, children: Children, state: Any
 ) -> None:
     assert "survives_power_cut" in TABLE[kind]
@@ -183,10 +183,10 @@ def test_what_survives_a_power_cut_does(
             assert store.load("count").value == value
 
 
-def test_what_does_not_survive_a_power_cut_is_lost_with_the_memory(
+def test_a_store_that_is_not_durable_loses_its_data_with_the_memory(
     memory: Path, state: Any, children: Children
 ) -> None:
-    """Unless the server is told otherwise, as `test_power_cut.py` does."""
+    """Unless the server is configured otherwise, as `test_power_cut.py` does."""
     with state.open_store("memory:") as store:
         assert not store.capabilities.survives_power_cut
     with running(memory) as server:
@@ -199,13 +199,13 @@ def test_what_does_not_survive_a_power_cut_is_lost_with_the_memory(
             assert store.load("count") is None
 
 
-def test_no_promise_is_without_a_proof(state: Any) -> None:
+def test_every_promise_has_a_proof(state: Any) -> None:
     promises = {field.name for field in dataclasses.fields(state.Capabilities)}
     assert promises == {*PROOFS, "survives_power_cut", "watch_latency"}
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_only_redis_limits_the_size_of_a_value_unless_told_to(
+def test_only_redis_limits_the_size_of_a_value_by_default(
     kind: str, state: Any, url_of: UrlOf
 ) -> None:
     limit = 1024 * 1024

@@ -1,4 +1,4 @@
-"""A server that dies, starves or cannot be reached: clear errors, and then all is well again."""
+"""A server that dies, starves or cannot be reached: clear errors, then a full recovery."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from crashlab.children import Children
 
-from stores.conftest import Told, wait_for
+from stores.conftest import RecordedChanges, wait_for
 from stores.proxy import Proxy
 from stores.redis_server import HOST, RedisServer, running
 
 SOON = 1.0
-"""How long a store waits for a server here."""
+"""The timeout of stores here, in seconds."""
 
 
 def add_one(count: int | None) -> int:
@@ -29,7 +29,7 @@ def add_one(count: int | None) -> int:
 
 @pytest.fixture
 def own_server(memory: Path) -> Iterator[RedisServer]:
-    """Run a server for one test, which keeps what it has acknowledged."""
+    """Run a server for one test, which keeps acknowledged saves."""
     with running(memory, "--appendonly", "yes", "--appendfsync", "always") as server:
         yield server
 
@@ -42,13 +42,13 @@ def proxy(server: RedisServer) -> Iterator[Proxy]:
 
 @pytest.fixture
 def urls(server: RedisServer, proxy: Proxy) -> tuple[str, str]:
-    """Return the URL of a namespace, and that through a network that can be cut."""
+    """Return the URL of a namespace, and its URL through a network that can be cut."""
     url = server.url
     return url, url.replace(f"{HOST}:{server.port}", f"{HOST}:{proxy.port}")
 
 
 class Load:
-    """Threads that count in a store again and again, whatever happens to it.
+    """Threads that count in a store again and again, through all of its faults.
 
     Args:
         state: The package.
@@ -77,7 +77,7 @@ class Load:
             thread.join()
 
     def goes_on(self) -> None:
-        """Wait until more is acknowledged."""
+        """Wait until further saves are acknowledged."""
         before = self.acknowledged
         wait_for(lambda: self.acknowledged > before + 50)
 
@@ -107,8 +107,8 @@ class Load:
 def test_a_server_killed_under_load_loses_nothing_it_has_acknowledged(
     own_server: RedisServer, state: Any
 ) -> None:
-    told = Told()
-    with state.RedisStore(own_server.url, timeout=SOON) as store, store.watch(told):
+    recorded = RecordedChanges()
+    with state.RedisStore(own_server.url, timeout=SOON) as store, store.watch(recorded):
         with Load(state, store) as load:
             for _ in range(4):
                 load.goes_on()
@@ -119,17 +119,17 @@ def test_a_server_killed_under_load_loses_nothing_it_has_acknowledged(
         assert not load.errors
         count = store.load("count").value
         assert load.acknowledged <= count <= load.acknowledged + load.failed
-        wait_for(lambda: told.latest("count") == count)
+        wait_for(lambda: recorded.latest("count") == count)
         store.save("other", 1)
-        wait_for(lambda: told.latest("other") == 1)
-    assert not told.twice()
+        wait_for(lambda: recorded.latest("other") == 1)
+    assert not recorded.repeated()
 
 
 def test_a_network_cut_under_load_loses_nothing_that_was_acknowledged(
     proxy: Proxy, urls: tuple[str, str], state: Any
 ) -> None:
-    told = Told()
-    with state.RedisStore(urls[1], timeout=SOON) as store, store.watch(told):
+    recorded = RecordedChanges()
+    with state.RedisStore(urls[1], timeout=SOON) as store, store.watch(recorded):
         with Load(state, store) as load:
             for how in (proxy.cut, proxy.go_silent, proxy.cut):
                 load.goes_on()
@@ -141,23 +141,23 @@ def test_a_network_cut_under_load_loses_nothing_that_was_acknowledged(
         with state.RedisStore(urls[0]) as another:
             count = another.load("count").value
         assert load.acknowledged <= count <= load.acknowledged + load.failed
-        wait_for(lambda: told.latest("count") == count)
-    assert not told.twice()
+        wait_for(lambda: recorded.latest("count") == count)
+    assert not recorded.repeated()
 
 
 @pytest.mark.parametrize("how", ["cut", "silent"])
-def test_a_watcher_that_was_cut_off_is_told_what_it_has_missed(
+def test_a_watcher_gets_missed_changes_after_a_reconnection(
     how: str, proxy: Proxy, urls: tuple[str, str], state: Any
 ) -> None:
-    told = Told()
+    recorded = RecordedChanges()
     with (
         state.RedisStore(urls[0]) as here,
         state.RedisStore(urls[1], timeout=SOON) as there,
-        there.watch(told, "a"),
+        there.watch(recorded, "a"),
     ):
         for key in ("a1", "a2", "a3"):
             here.save(key, "before")
-        wait_for(lambda: told.latest("a3") == "before")
+        wait_for(lambda: recorded.latest("a3") == "before")
         proxy.cut() if how == "cut" else proxy.go_silent()
         for number in range(50):
             here.save("a1", number)
@@ -168,38 +168,44 @@ def test_a_watcher_that_was_cut_off_is_told_what_it_has_missed(
             there.load("a1")
         proxy.mend()
         assert there.load("a1").value == 49
-        wait_for(lambda: told.latest("a1") == 49 and told.gone("a2") and told.latest("a4") == "new")
-        assert told.latest("a3") == "before"
-        before = len(told)
+        wait_for(
+            lambda: (
+                recorded.latest("a1") == 49
+                and recorded.gone("a2")
+                and recorded.latest("a4") == "new"
+            )
+        )
+        assert recorded.latest("a3") == "before"
+        before = len(recorded)
         here.save("a3", "after")
-        wait_for(lambda: told.latest("a3") == "after")
-        assert len(told) == before + 1
-        assert told.latest("b") is None
-    assert not told.twice()
+        wait_for(lambda: recorded.latest("a3") == "after")
+        assert len(recorded) == before + 1
+        assert recorded.latest("b") is None
+    assert not recorded.repeated()
 
 
-def test_watching_begins_when_a_server_that_is_away_is_back(
+def test_watching_begins_once_a_missing_server_is_back(
     own_server: RedisServer, state: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told, url = Told(), own_server.url
+    recorded, url = RecordedChanges(), own_server.url
     with state.RedisStore(url) as store:
         store.save("kept", 1)
     own_server.kill()
-    with state.RedisStore(url, timeout=SOON) as store, store.watch(told):
+    with state.RedisStore(url, timeout=SOON) as store, store.watch(recorded):
         with pytest.raises(state.StoreUnavailableError):
             store.load("kept")
         own_server.start()
         store.save("new", 2)
-        wait_for(lambda: told.latest("kept") == 1 and told.latest("new") == 2)
+        wait_for(lambda: recorded.latest("kept") == 1 and recorded.latest("new") == 2)
     assert "watching begins" in caplog.text
-    assert not told.twice()
+    assert not recorded.repeated()
 
 
-def test_a_server_that_has_lost_everything_is_gone_on_with(memory: Path, state: Any) -> None:
-    told = Told()
-    with running(memory) as server, state.RedisStore(server.url) as store, store.watch(told):
+def test_a_store_goes_on_with_a_server_that_has_lost_its_data(memory: Path, state: Any) -> None:
+    recorded = RecordedChanges()
+    with running(memory) as server, state.RedisStore(server.url) as store, store.watch(recorded):
         before = store.save("count", 1)
-        wait_for(lambda: told.latest("count") == 1)
+        wait_for(lambda: recorded.latest("count") == 1)
         server.kill()
         server.start()
         with contextlib.suppress(state.StoreUnavailableError):
@@ -209,8 +215,8 @@ def test_a_server_that_has_lost_everything_is_gone_on_with(memory: Path, state: 
             store.save("count", 2, expected_version=before.version)
         after = store.save("count", 2)
         assert after.version > before.version
-        wait_for(lambda: told.latest("count") == 2)
-    assert not told.twice()
+        wait_for(lambda: recorded.latest("count") == 2)
+    assert not recorded.repeated()
 
 
 def fill(store: Any, large: str) -> None:
@@ -218,11 +224,11 @@ def fill(store: Any, large: str) -> None:
         store.save(f"large {number}", large)
 
 
-def test_a_server_without_memory_refuses_and_keeps_what_it_has(
+def test_a_server_without_free_memory_refuses_and_keeps_its_data(
     own_server: RedisServer, state: Any
 ) -> None:
-    told, large = Told(), "x" * 100_000
-    with state.RedisStore(own_server.url) as store, store.watch(told):
+    recorded, large = RecordedChanges(), "x" * 100_000
+    with state.RedisStore(own_server.url) as store, store.watch(recorded):
         kept = store.save("kept", "before")
         info = own_server.ask("INFO", "memory").decode()
         used = int(info.partition("used_memory:")[2].split()[0])
@@ -232,7 +238,7 @@ def test_a_server_without_memory_refuses_and_keeps_what_it_has(
             fill(store, large)
         there = store.keys()
         assert len(there) > 3
-        # Even small ones, for which there may have been room when the connection had done.
+        # Even small ones, which may have had room just after the connection ended.
         own_server.ask("CONFIG", "SET", "maxmemory", used)
         changes: list[Callable[[], object]] = [
             lambda: store.save("kept", large),
@@ -249,18 +255,18 @@ def test_a_server_without_memory_refuses_and_keeps_what_it_has(
             assert store.delete(key)
         own_server.ask("CONFIG", "SET", "maxmemory", used + 3_000_000)
         store.save("kept", "after")
-        wait_for(lambda: told.latest("kept") == "after" and all(map(told.gone, there[1:])))
-    assert told.latest("new") is None
-    assert not told.twice()
+        wait_for(lambda: recorded.latest("kept") == "after" and all(map(recorded.gone, there[1:])))
+    assert recorded.latest("new") is None
+    assert not recorded.repeated()
 
 
-def test_a_subscriber_that_stands_still_is_cut_off_and_catches_up(
+def test_a_stopped_subscriber_is_cut_off_and_catches_up(
     own_server: RedisServer, children: Children, state: Any
 ) -> None:
-    told, url = Told(), own_server.url
+    recorded, url = RecordedChanges(), own_server.url
     limit = "pubsub 1000000 1000000 1"
     own_server.ask("CONFIG", "SET", "client-output-buffer-limit", limit)
-    with state.RedisStore(url) as store, store.watch(told, "a"):
+    with state.RedisStore(url) as store, store.watch(recorded, "a"):
         watcher = children.start("watch", url, "a")
         assert watcher.stdout
         assert watcher.stdout.readline() == "watching\n"
@@ -269,7 +275,7 @@ def test_a_subscriber_that_stands_still_is_cut_off_and_catches_up(
         clients = own_server.count_clients()
         os.kill(watcher.pid, signal.SIGSTOP)
         numbers = itertools.count()
-        # Until the server has enough of it, which others do not notice.
+        # Until the server cuts the subscriber off; the others must not notice.
         wait_for(
             lambda: (
                 store.save("a", f"{next(numbers)} " + "x" * 500_000)
@@ -277,20 +283,20 @@ def test_a_subscriber_that_stands_still_is_cut_off_and_catches_up(
             )
         )
         store.save("a", "last")
-        wait_for(lambda: told.latest("a") == "last")
+        wait_for(lambda: recorded.latest("a") == "last")
         os.kill(watcher.pid, signal.SIGCONT)
         assert any('"last"' in line for line in watcher.stdout)
-    assert not told.twice()
+    assert not recorded.repeated()
 
 
 def test_a_session_service_goes_on_without_a_server_and_recovers(
     own_server: RedisServer, state: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[Any] = []
+    recorded: list[Any] = []
 
     async def visit(store: Any) -> None:
         service = state.StatePersistenceService(store, scope=("acme", "ada"))
-        await service.subscribe(told.append)
+        await service.subscribe(recorded.append)
         assert await service.save({"page": 1})
         own_server.kill()
         assert not await service.save({"page": 2})
@@ -300,7 +306,7 @@ def test_a_session_service_goes_on_without_a_server_and_recovers(
         assert await service.save({"page": 3})
         assert await service.load() == {"page": 3}
         end = time.monotonic() + 30
-        while {"page": 3} not in told:
+        while {"page": 3} not in recorded:
             assert time.monotonic() < end
             await asyncio.sleep(0.01)
         await service.unsubscribe()
@@ -308,4 +314,4 @@ def test_a_session_service_goes_on_without_a_server_and_recovers(
     with state.RedisStore(own_server.url, timeout=SOON) as store:
         asyncio.run(visit(store))
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
-    assert told.count({"page": 3}) == 1
+    assert recorded.count({"page": 3}) == 1

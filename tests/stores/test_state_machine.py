@@ -1,4 +1,4 @@
-"""Whatever is done to a store, and in whatever order, it does what a dict with versions would."""
+"""After any operations, in any order, a store equals a dict with versions."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=12,
 )
-# Some that begin others, and what means something to one of the stores.
+# Some are prefixes of others, and some have characters that are special in one of the stores.
 KEYS = st.sampled_from(
     ["a", "a:b", "a*", "a?", "[a]", "\\a", "a\0b", "é", "\U0001f600", "channel:a", "%", "_", "A"]
 ) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4)
@@ -52,7 +52,7 @@ class Clock:
 
 
 def opening(kind: str, url: str, state: Any, clock: Clock) -> Callable[[], Any]:
-    """Return what opens a store again and again: on a Redis server time passes by itself."""
+    """Return a function that opens a store again; on a Redis server time passes by itself."""
     path = url.partition(":")[2]
     memory = state.MemoryStore(clock=clock)
     return {
@@ -65,7 +65,7 @@ def opening(kind: str, url: str, state: Any, clock: Clock) -> Callable[[], Any]:
 
 @dataclass
 class Held:
-    """What the model has under a key."""
+    """The model's entry for a key."""
 
     text: str
     version: int
@@ -74,21 +74,21 @@ class Held:
 
 @dataclass
 class Watching:
-    """A subscription, what it must tell, and what it has told."""
+    """A subscription, the changes that it must get, and those that it got."""
 
     prefix: str
     subscription: Any
     changed: Counter[str] = field(default_factory=Counter[str])
-    told: dict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
+    recorded: dict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
 
 
 def text_of(value: Any) -> str:
-    """Return what is the same for equal values only: 1, 1.0 and True are three."""
+    """Return a text that is the same for equal values only: 1, 1.0 and True are three."""
     return json.dumps(value, sort_keys=True)
 
 
 class Machine(RuleBasedStateMachine):
-    """A store beside its model. A subclass says which store."""
+    """A store beside its model. A subclass names the store."""
 
     kind = ""
     state: Any = None
@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         return None if found and found.expires_at and found.expires_at <= self.now() else found
 
     def take_over(self, key: str, record: Any, ttl: float | None) -> None:
-        """Note what was saved."""
+        """Record a save in the model."""
         assert record.version > self.last
         self.last = record.version
         expires_at = None if ttl is None else self.now() + ttl
@@ -211,10 +211,10 @@ class Machine(RuleBasedStateMachine):
     def watch(self, prefix: str) -> None:
         each = Watching(prefix, None)
 
-        def tell(key: str, record: Any) -> None:
-            each.told[key].append(record and record.version)
+        def record_change(key: str, record: Any) -> None:
+            each.recorded[key].append(record and record.version)
 
-        each.subscription = self.store.watch(tell, prefix)
+        each.subscription = self.store.watch(record_change, prefix)
         self.watching.append(each)
 
     @precondition(lambda self: len(self.watching) > 1)
@@ -232,27 +232,27 @@ class Machine(RuleBasedStateMachine):
         self.watch("")
 
     def follow_to_the_end(self, each: Watching) -> None:
-        """Wait until what must arrive has arrived, and see that nothing came twice."""
+        """Wait until every expected change has arrived, and check that none came twice."""
         keys = [key for key, times in each.changed.items() if times]
         end = time.monotonic() + 20
         while missing := [key for key in keys if not self.has_arrived(each, key)]:
-            assert time.monotonic() < end, (missing, self.model, each.told)
+            assert time.monotonic() < end, (missing, self.model, each.recorded)
             time.sleep(0.005)
         each.subscription.close()
-        for key, told in each.told.items():
-            versions = [version for version in told if version is not None]
-            assert versions == sorted({*versions}), (key, told)
-            assert len(told) <= each.changed[key], (key, told)
+        for key, recorded in each.recorded.items():
+            versions = [version for version in recorded if version is not None]
+            assert versions == sorted({*versions}), (key, recorded)
+            assert len(recorded) <= each.changed[key], (key, recorded)
 
     def has_arrived(self, each: Watching, key: str) -> bool:
-        held, told = self.model.get(key), each.told[key]
-        # What has expired before it was told is told as gone.
+        held, recorded = self.model.get(key), each.recorded[key]
+        # A value that expired before its notification is published as a deletion.
         latest = {held.version} | ({None} if held.expires_at else set()) if held else {None}
-        return bool(told) and told[-1] in latest
+        return bool(recorded) and recorded[-1] in latest
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_store_does_what_its_model_does(
+def test_a_store_equals_its_model_after_any_operations(
     kind: str, state: Any, url_of: UrlOf, memory: Path
 ) -> None:
     def urls() -> Iterator[str]:
@@ -264,7 +264,7 @@ def test_a_store_does_what_its_model_does(
         stateful_step_count=30,
         deadline=None,
         database=None,
-        # What fails may wait for what never comes: to make it smaller would take hours.
+        # A failure may wait for a change that never comes: shrinking it would take hours.
         phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

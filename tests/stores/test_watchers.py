@@ -1,4 +1,4 @@
-"""A slow watcher is nobody's burden, and no cycle of watching leaves anything behind."""
+"""A slow watcher delays no other work, and no cycle of watching leaks."""
 
 import os
 import threading
@@ -7,55 +7,55 @@ from typing import Any
 
 import pytest
 
-from stores.conftest import STORES, Told, UrlOf, wait_for
+from stores.conftest import STORES, RecordedChanges, UrlOf, wait_for
 from stores.redis_server import RedisServer
 
 CYCLES = 1000
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_slow_watcher_holds_up_nobody_and_is_told_the_latest(
+def test_a_slow_watcher_delays_no_other_and_gets_the_latest_change(
     kind: str, state: Any, url_of: UrlOf
 ) -> None:
-    told, told_slowly, go_on = Told(), Told(), threading.Event()
+    recorded, recorded_slowly, go_on = RecordedChanges(), RecordedChanges(), threading.Event()
 
-    def tell_slowly(key: str, record: Any) -> None:
+    def record_slowly(key: str, record: Any) -> None:
         assert go_on.wait(60)
-        told_slowly(key, record)
+        recorded_slowly(key, record)
 
     with (
         state.open_store(url_of(kind)) as store,
-        store.watch(tell_slowly),
-        store.watch(told),
+        store.watch(record_slowly),
+        store.watch(recorded),
     ):
         for number in range(300):
             store.save(f"key {number % 3}", number)
-        wait_for(lambda: [told.latest(f"key {n}") for n in range(3)] == [297, 298, 299])
-        assert not len(told_slowly)
+        wait_for(lambda: [recorded.latest(f"key {n}") for n in range(3)] == [297, 298, 299])
+        assert not len(recorded_slowly)
         go_on.set()
-        wait_for(lambda: [told_slowly.latest(f"key {n}") for n in range(3)] == [297, 298, 299])
-        # The one that it was busy with, and the latest of each.
-        assert len(told_slowly) <= 4
-        assert not told.twice()
-        assert not told_slowly.twice()
+        wait_for(lambda: [recorded_slowly.latest(f"key {n}") for n in range(3)] == [297, 298, 299])
+        # The change that it was busy with, and the latest one of each key.
+        assert len(recorded_slowly) <= 4
+        assert not recorded.repeated()
+        assert not recorded_slowly.repeated()
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_watcher_that_fails_is_told_of_the_next_change(
+def test_a_failing_watcher_gets_the_next_change(
     kind: str, state: Any, url_of: UrlOf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = Told()
+    recorded = RecordedChanges()
 
     def fail_at_first(key: str, record: Any) -> None:
-        told(key, record)
+        recorded(key, record)
         if record.value == "first":
             raise RuntimeError("This one is at fault")
 
     with state.open_store(url_of(kind)) as store, store.watch(fail_at_first):
         store.save("key", "first")
-        wait_for(lambda: told.latest("key") == "first")
+        wait_for(lambda: recorded.latest("key") == "first")
         store.save("key", "second")
-        wait_for(lambda: told.latest("key") == "second")
+        wait_for(lambda: recorded.latest("key") == "second")
     assert "This one is at fault" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""When two values are the same, and when they share something that can change."""
+"""Compare values: whether they are the same, and whether they share something changeable."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 
-# Making classes takes its time.
+# Making classes takes time.
 HEALTH: Any = [*HealthCheck]
 
 
@@ -23,9 +23,9 @@ def same_each_time(examples: int) -> settings:
 
 
 def spell(value: Any) -> Any:
-    """Return what is equal for the same values only: 1, 1.0 and True are three, NaN is one.
+    """Return a form that is equal for the same values only: 1, 1.0, True differ, NaN equals NaN.
 
-    Containers in a state are as good as those they stand for.
+    Containers in a state count as the plain ones that they stand for.
     """
     match value:
         case list():

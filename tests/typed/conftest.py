@@ -1,4 +1,4 @@
-"""What the proofs share: the emitted package."""
+"""The fixtures of the proofs: the emitted package."""
 
 import importlib
 import sys

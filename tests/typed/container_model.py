@@ -1,4 +1,4 @@
-"""A state with containers of every kind at any depth, and plain Python that does the same."""
+"""A state with containers of every kind at any depth, and a model of it in plain Python."""
 
 import copy
 import operator as typed_operator
@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# It is given what it must refuse, too.
+# The containers also get values that they must refuse.
 operator: Any = typed_operator
 
 Strategy = st.SearchStrategy[Any]
@@ -17,14 +17,14 @@ Draw = Callable[[Strategy], Any]
 
 
 class Leaf:
-    """The plain model of a state in the state."""
+    """The plain model of the inner state."""
 
     def __init__(self) -> None:
         self.n = 0
         self.tags: list[str] = []
 
     def drain(self) -> dict[str, Any]:
-        """Return what the state drains."""
+        """Return the leaf as the state drains it."""
         return {"__version__": 1, "values": {"n": self.n, "tags": [*self.tags]}}
 
     def __eq__(self, other: object) -> bool:
@@ -42,7 +42,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class Type:
-    """What may be in a container, or stand in a field."""
+    """A type that a container or a field may hold."""
 
     name: str
     key: str = ""
@@ -103,7 +103,7 @@ class World:
     leaves: list[Any]
 
     def make(self, recipe: Any) -> Any:
-        """Return a new value, with the leaves of this world."""
+        """Return a new value, with this world's leaves."""
         match recipe:
             case Pick(number):
                 return self.leaves[number]
@@ -115,18 +115,18 @@ class World:
                 return recipe
 
     def keep(self, value: Any) -> Any:
-        """Return a copy of what is put in once more; a leaf stays what it is."""
+        """Return a copy of a value, so that it can be added once more; a leaf stays as it is."""
         return copy.deepcopy(value, {id(leaf): leaf for leaf in self.leaves})
 
 
 @dataclass
 class Call:
-    """Something that is done in both worlds.
+    """An operation, executed in both worlds.
 
     Attributes:
-        text: What it is, for failures.
-        run: Does it to a container of a world.
-        returns: Whether what it returns is the same in both.
+        text: Its description, for failures.
+        run: Executes it on a container of a world.
+        returns: Whether its result is the same in both.
     """
 
     text: str
@@ -136,7 +136,7 @@ class Call:
 
 @dataclass
 class Target:
-    """What can be changed in both worlds."""
+    """A container that can be changed in both worlds."""
 
     live: Any
     model: Any
@@ -171,7 +171,7 @@ def targets(live: Any, model: Any, of: Type) -> Iterator[Target]:
 
 
 def call(draw: Draw, target: Target) -> Call:
-    """Draw something to do to a container, or to the fields of a state."""
+    """Draw an operation on a container, or on the fields of a state."""
     if target.fields:
         name = draw(st.sampled_from(sorted(target.fields)))
         recipe = draw(values_of(target.fields[name]))
@@ -262,7 +262,7 @@ def _set_calls(draw: Draw, target: Target) -> list[Call]:
     one, other = draw(values_of(target.type)), draw(values_of(target.type))
 
     def pop(world: World, c: Any) -> None:
-        # Which one is no promise: the smallest, by way of a set of one.
+        # Which element it takes is not promised: it may choose only where there is no choice.
         if len(c) == 1 or not c:
             c.pop()
 

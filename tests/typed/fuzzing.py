@@ -1,7 +1,7 @@
-"""A process that hydrates what an attacker might send, and watches what Python does meanwhile.
+"""A process that hydrates payloads of an attacker, and watches Python's actions meanwhile.
 
-It is started with a name: of the fuzzing below. An audit hook cannot be taken away again,
-so none is in the process of the tests.
+Its argument names one of the fuzzing functions below. An audit hook cannot be removed again,
+so the process of the tests must not have it.
 """
 
 import base64
@@ -30,11 +30,11 @@ from typed.type_strategies import JSON, Level, Limit, Right, Side
 state: Any = importlib.import_module("shaped.state")
 persistence: Any = importlib.import_module("shaped.utils.persistence")
 
-# What Transient[...] stands for, which a checker does not see here.
+# The meaning of Transient[...], which a checker does not see here.
 (MARK,) = state.Transient.__metadata__
 REFUSED = (state.HydrationError, persistence.StateVersionError)
 UNREADABLE = (state.CorruptStateError, state.StoreUnavailableError)
-# The longest that anything may take; most of it is for a machine that is busy.
+# The longest time of an action in seconds; most of it allows for a busy machine.
 SECONDS = 5
 RUNNING_CODE = (
     "builtins.breakpoint",
@@ -66,7 +66,7 @@ def watch(name: str, arguments: tuple[Any, ...]) -> None:
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """See that a block runs no code of others, and ends soon."""
+    """Check that a block runs no foreign code, and ends soon."""
     global watching
     begun, watching = clock.monotonic(), True
     try:
@@ -215,7 +215,7 @@ SCALARS = st.sampled_from(
 
 @st.composite
 def nested(draw: st.DrawFn) -> Any:
-    """Return lists or dicts in each other, as deep as JSON is read and deeper."""
+    """Return lists or dicts nested as deep as JSON may be, and deeper."""
     value: Any = draw(SCALARS)
     name = draw(st.sampled_from(["list", "a", "value", "values"]))
     for _ in range(draw(st.sampled_from([10, 240, 300, 900, 5000]))):
@@ -259,7 +259,7 @@ VALID[Lenient] = VALID[Drawing]
 
 
 def change(draw: Any, value: Any) -> Any:
-    """Return JSON with one thing in it changed."""
+    """Return JSON with one change in it."""
     kinds = ["in it"] * 6 * bool(isinstance(value, list | dict) and value) + ["instead"]
     kinds += ["more"] * isinstance(value, dict)
     match draw(st.sampled_from(kinds)):
@@ -276,7 +276,7 @@ def change(draw: Any, value: Any) -> Any:
 
 
 def hydrate(cls: Any, payload: Any) -> None:
-    """Hydrate a payload: a state of the class comes out, or a documented error."""
+    """Hydrate a payload: the result is a state of the class, or a documented error."""
     try:
         with watched():
             made = cls.hydrate(payload)
@@ -290,7 +290,7 @@ def hydrate(cls: Any, payload: Any) -> None:
 
 
 def check(made: Any, cls: Any) -> None:
-    """See that what was hydrated is what its class declares."""
+    """Check that a hydrated state is as its class declares it."""
     event("taken")
     assert_declared(made, cls)
     drained = made.drain()["values"]
@@ -301,7 +301,7 @@ def check(made: Any, cls: Any) -> None:
 
 
 def assert_declared(made: Any, cls: Any) -> None:
-    """See that a state, and those in it, have what their classes declare and nothing else."""
+    """Check that a state, and those in it, have the declared attributes and nothing else."""
     assert type(made) is cls
     assert vars(made) == {}
     assert made.drain == cls.drain.__get__(made)
@@ -321,7 +321,7 @@ def states_in(value: Any) -> list[Any]:
 
 
 def by_way_of_json(payload: Any) -> Any:
-    """Return a payload as a codec decodes it, or None where it is none."""
+    """Return a payload as a codec decodes it, or None where JSON has no form for it."""
     try:
         text = json.dumps(payload).encode()
     except (RecursionError, ValueError):
@@ -351,7 +351,7 @@ def mutated(data: st.DataObject, cls: Any, strict: bool, as_json: bool) -> None:
 
 
 def noticing() -> None:
-    """See that the hook would notice."""
+    """Check that the hook notices forbidden actions."""
     global watching
     watching = True
     eval("1")  # noqa: S307 - ours
@@ -362,7 +362,7 @@ def noticing() -> None:
 
 if __name__ == "__main__":
     logging.getLogger().addHandler(logging.NullHandler())
-    for each, values in VALID.items():  # what is imported late is imported now
+    for each, values in VALID.items():  # lazy imports happen now
         each.hydrate({"__version__": each.__version__, "values": values})
     sys.addaudithook(watch)
     noticing()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from support import render, run
 
-# The fixture of the emitted tests; without it, those of the conftest take its place.
+# The fixture of the emitted tests; without it, pytest would use those of the conftest here.
 ONE_STORE = '''@pytest.fixture
 def store() -> Iterator[BackingStore]:
     """Return an empty store."""

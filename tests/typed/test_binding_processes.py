@@ -1,4 +1,4 @@
-"""States that several processes bind to one key: no change is lost, and none is half there."""
+"""States that several processes bind to one key: no change is lost, and none is partly saved."""
 
 import compileall
 import contextlib
@@ -35,11 +35,11 @@ class Process:
         )
 
     def ask(self, call: str, *arguments: object) -> Any:
-        self.tell(call, *arguments)
+        self.send(call, *arguments)
         return self.answer()
 
-    def tell(self, call: str, *arguments: object) -> None:
-        """Ask, and read the answer later, so that others are asked meanwhile."""
+    def send(self, call: str, *arguments: object) -> None:
+        """Send a call; the answer is read later, so that other processes can be asked meanwhile."""
         assert self._popen.stdin
         self._popen.stdin.write(json.dumps([call, *arguments]) + "\n")
         self._popen.stdin.flush()
@@ -88,7 +88,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def state(source: Path) -> Any:
-    """Import the emitted package, to look at what is stored."""
+    """Import the emitted package, to read the stored values."""
     sys.path.insert(0, str(source))
     return importlib.import_module("bound.state")
 
@@ -110,13 +110,13 @@ def stored(state: Any, url: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_of_different_fields_and_of_a_counter_that_its_class_adds_up_nothing_is_lost(
+def test_changes_of_different_fields_and_of_a_merged_counter_are_all_kept(
     kind: str, processes: Processes, state: Any, url_of: UrlOf
 ) -> None:
     url, names = url_of(kind), ("first", "second", "third")
     several = processes.bind(url, *["Board"] * 3)
     for process, name in zip(several, names, strict=True):
-        process.tell("add", TIMES, name, "count")
+        process.send("add", TIMES, name, "count")
     assert [process.answer() for process in several] == [[], [], []]
     expected = {**dict.fromkeys(names, TIMES), "count": 3 * TIMES}
     for process in several:
@@ -125,20 +125,20 @@ def test_of_different_fields_and_of_a_counter_that_its_class_adds_up_nothing_is_
     assert stored(state, url) == expected
 
 
-def test_the_counter_notices_a_save_that_compares_nothing(
+def test_the_counter_notices_a_save_without_comparison(
     processes: Processes, state: Any, url_of: UrlOf
 ) -> None:
     url = url_of("sqlite")
     several = processes.bind(url, *["Board"] * 3, fault="nothing_is_compared")
     for process in several:
-        process.tell("add", TIMES, "count")
+        process.send("add", TIMES, "count")
     for process in several:
         process.answer()
     assert stored(state, url)["count"] < 3 * TIMES
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_a_change_is_in_other_processes_about_as_soon_as_the_store_says(
+def test_a_change_reaches_other_processes_within_the_delay_of_the_store(
     kind: str, processes: Processes, state: Any, url_of: UrlOf
 ) -> None:
     url = url_of(kind)
@@ -153,7 +153,7 @@ def test_a_change_is_in_other_processes_about_as_soon_as_the_store_says(
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_a_process_killed_while_it_saves_leaves_a_state_that_is_whole(
+def test_a_process_killed_while_it_saves_leaves_a_complete_state(
     kind: str, processes: Processes, url_of: UrlOf
 ) -> None:
     kills = 10
@@ -162,7 +162,7 @@ def test_a_process_killed_while_it_saves_leaves_a_state_that_is_whole(
     for line in found:
         saved, number, is_whole = json.loads(line)
         assert is_whole
-        # It may have saved once more, and not have come to say so.
+        # It may have saved once more, and been killed before it could report it.
         assert number in (saved, saved + 1)
 
 
@@ -181,7 +181,7 @@ def test_in_a_roll_out_the_newer_class_migrates_and_the_older_one_never_overwrit
     older.ask("change", {"title": "First"})
     assert older.ask("flush") == "done"
 
-    # While nothing is saved by the newer one, the older one goes on, and is followed.
+    # While the newer one saves nothing, the older one goes on, and its changes are followed.
     [newer] = processes.bind(url, "Newer")
     assert newer.ask("values") == {"name": "First", "zoom": 100}
     older.ask("change", {"title": "Second"})
@@ -241,7 +241,7 @@ def test_while_the_store_is_gone_changes_stay_pending_and_then_they_are_saved(
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_after_a_backup_was_put_back_changes_are_saved_on_top_of_it(
+def test_after_a_backup_is_restored_changes_are_saved_on_top_of_it(
     kind: str, processes: Processes, state: Any, memory: Path
 ) -> None:
     folder, backup = memory / "folder", memory / "backup"
@@ -261,7 +261,7 @@ def test_after_a_backup_was_put_back_changes_are_saved_on_top_of_it(
 
 
 class FolderOutage:
-    """A folder that something else stands in for, as after an unmount."""
+    """A folder that another one hides, as after an unmount."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Type checkers know the fields of a state: they pass right use, and find each wrong one."""
+"""Type checkers know the fields of a state: correct use passes, and each mistake is found."""
 
 import json
 import sys
@@ -127,7 +127,7 @@ async def use() -> None:
     set_strict(False)
 """
 
-# Each line that is marked, and no other, has an error for both.
+# Both checkers must report each marked line, and no other.
 WRONG = """
 from typing import Any
 
@@ -265,7 +265,7 @@ def lines(program: str, numbers: set[int]) -> list[str]:
 
 
 @pytest.mark.parametrize("checker", [mypy, pyright])
-def test_right_use_passes_and_each_wrong_use_is_found(
+def test_correct_use_passes_and_each_mistake_is_found(
     checker: Callable[[Path, Path], dict[str, set[int]]], source: Path, programs: Path
 ) -> None:
     found = checker(source, programs)

@@ -1,4 +1,4 @@
-"""Whatever is done to a container in a state, it does what a plain one does, and tells where."""
+"""After any operation, a container in a state equals a plain one, and notified the right path."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -33,8 +33,8 @@ def is_state(live: Any) -> bool:
     return hasattr(live, "on_change")
 
 
-def look(parent: Any, key: Any) -> Any:
-    """Return what stands under a key, MISSING if nothing does."""
+def value_at(parent: Any, key: Any) -> Any:
+    """Return the value under a key, MISSING if there is none."""
     try:
         return getattr(parent, key) if is_state(parent) else parent[key]
     except (KeyError, IndexError, TypeError):
@@ -57,22 +57,22 @@ def drain(board: Any) -> Any:
 
 
 def replay(board: Any, copied: Any, path: tuple[Any, ...]) -> None:
-    """Put what stands at a path now into a payload that was drained before.
+    """Copy the value at a path now into a payload that was drained before.
 
-    Where that has no such place, another path of the change must tell of one around it:
+    Where that has no such place, another path of the change must name one around it:
     the comparison that follows shows whether one has.
     """
     live, new, old = board, drain(board), copied
     for step in path[:-1]:
         if is_state(live):
             new, old = new["values"], old["values"]
-        live, new, old = (look(each, step) for each in (live, new, old))
+        live, new, old = (value_at(each, step) for each in (live, new, old))
         if live is MISSING or old is MISSING:
             return
     if is_state(live):
         new, old = new["values"], old["values"]
     key = path[-1]
-    value = look(new, key)
+    value = value_at(new, key)
     if isinstance(old, list):
         old[key : key + 1] = [] if value is MISSING else [value]
     elif value is MISSING:
@@ -81,8 +81,8 @@ def replay(board: Any, copied: Any, path: tuple[Any, ...]) -> None:
         old[key] = value
 
 
-class Bench:
-    """A state beside its model, what it has told, and a copy that is kept by what it tells."""
+class Comparison:
+    """A state beside its model, its published changes, and a copy that follows from them alone."""
 
     def __init__(self, board_class: Any, leaf_class: Any, recipes: dict[str, Any]) -> None:
         self.live = World(None, [leaf_class(n=0, tags=[]) for _ in range(LEAVES)])
@@ -91,8 +91,8 @@ class Bench:
         self.live.board = board_class(**made)
         for name, recipe in recipes.items():
             setattr(self.model.board, name, self.model.make(recipe))
-        self.told: list[Any] = []
-        self.live.board.on_change(self.told.append)
+        self.published: list[Any] = []
+        self.live.board.on_change(self.published.append)
         self.copied = drain(self.live.board)
         self.assert_equal()
 
@@ -107,8 +107,8 @@ class Bench:
         return found
 
     def do(self, target: Target, call: Call) -> None:
-        """Do something in both worlds: the outcome is the same."""
-        before = self.live.board.drain(), len(self.told)
+        """Execute an operation in both worlds: the outcome must be the same."""
+        before = self.live.board.drain(), len(self.published)
         elements = [*target.model] if isinstance(target.model, list) else []
         expected = outcome(call, self.model, target.model)
         found = outcome(call, self.live, target.live)
@@ -117,26 +117,26 @@ class Bench:
             assert same(found, expected) or not call.returns, call.text
             return
         assert type(found) is type(expected), (call.text, found, expected)
-        assert (self.live.board.drain(), len(self.told)) == before, call.text
-        if isinstance(target.model, list):  # a plain sort that fails leaves them as they come
+        assert (self.live.board.drain(), len(self.published)) == before, call.text
+        if isinstance(target.model, list):  # a failed plain sort leaves any order
             target.model[:] = elements
 
     def assert_equal(self) -> None:
-        """See that state and model have the same in them."""
+        """Check that state and model have equal values."""
         assert same(vars(self.model.board), {n: getattr(self.live.board, n) for n in FIELDS})
 
     def follow(self) -> None:
-        """Bring the copy up to date by what was told, and see that it is."""
-        for change in self.told:
+        """Bring the copy up to date by the published changes, and compare it."""
+        for change in self.published:
             assert len({*map(repr, change.paths)}) == len(change.paths) > 0
             for path in change.paths:
                 replay(self.live.board, self.copied, path)
-        self.told.clear()
+        self.published.clear()
         assert self.copied == drain(self.live.board)
 
 
 def outcome(call: Call, world: World, container: Any) -> Any:
-    """Return what a call has returned or raised."""
+    """Return the result or the error of a call."""
     try:
         return call.run(world, container)
     except Exception as error:
@@ -166,32 +166,32 @@ def classes(state: Any) -> tuple[Any, Any]:
 
 @same_each_time(200)
 @given(data=st.data())
-def test_containers_do_as_plain_ones_do_and_tell_where(
+def test_containers_work_as_plain_ones_and_notify_the_right_paths(
     classes: tuple[Any, Any], data: st.DataObject
 ) -> None:
     recipes = {name: data.draw(values_of(of), name) for name, of in FIELDS.items()}
-    bench = Bench(*classes, recipes)
+    comparison = Comparison(*classes, recipes)
     for _ in range(data.draw(st.integers(1, 12))):
-        before = bench.live.board.drain()
-        there = bench.targets()
+        before = comparison.live.board.drain()
+        there = comparison.targets()
         together = data.draw(st.sampled_from([1, 1, 1, 3]))
-        with bench.live.board.batch() if together > 1 else nullcontext():
+        with comparison.live.board.batch() if together > 1 else nullcontext():
             for _ in range(together):
-                target = data.draw(st.sampled_from(bench.targets()))
+                target = data.draw(st.sampled_from(comparison.targets()))
                 made = call(data.draw, target)
                 note(f"{type(target.live).__name__} {target.live} {made.text}")
-                bench.do(target, made)
-        bench.assert_equal()
-        changed = not same(bench.live.board.drain(), before)
-        assert changed <= len(bench.told) <= 1
-        bench.follow()
-        # What was taken out is an ordinary container.
-        here = {id(target.live) for target in bench.targets()}
+                comparison.do(target, made)
+        comparison.assert_equal()
+        changed = not same(comparison.live.board.drain(), before)
+        assert changed <= len(comparison.published) <= 1
+        comparison.follow()
+        # A removed container is an ordinary one.
+        here = {id(target.live) for target in comparison.targets()}
         for target in there:
             if id(target.live) not in here:
                 target.live.clear()
-                bench.assert_equal()
-                assert not bench.told
+                comparison.assert_equal()
+                assert not comparison.published
 
 
 WRONG: dict[str, list[Callable[[Any], Any]]] = {
@@ -215,7 +215,7 @@ WRONG: dict[str, list[Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_a_container_must_not_have_is_refused_and_changes_nothing(
+def test_a_forbidden_value_is_refused_and_changes_nothing(
     classes: tuple[Any, Any], name: str
 ) -> None:
     board_class, leaf_class = classes
@@ -223,10 +223,10 @@ def test_what_a_container_must_not_have_is_refused_and_changes_nothing(
     given: dict[str, Any] = {"table": {"a": [{1: {1}}]}, "leaves": [leaf], "named": {}}
     rest: dict[str, Any] = {"tree": None, "groups": [], "nested": [], "count": 0}
     board = board_class(**given, **rest, pair=(leaf, [], leaf), one=leaf, other=leaf)
-    told: list[Any] = []
-    board.on_change(told.append)
+    published: list[Any] = []
+    board.on_change(published.append)
     before = board.drain()
     for change in WRONG[name]:
         with pytest.raises(TypeError, match="expected"):
             change(getattr(board, name))
-        assert (board.drain(), told) == (before, [])
+        assert (board.drain(), published) == (before, [])

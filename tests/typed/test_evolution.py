@@ -1,4 +1,4 @@
-"""Whatever becomes of a class, an old payload ends in an equal state, or in an error that says why.
+"""After any change of a class, an old payload gives an equal state, or an error with the reason.
 
 Each example changes a class step by step, with and without new versions and migrations, and
 takes the payload of one step to the class of another, in either direction.
@@ -21,7 +21,7 @@ Values = dict[str, Any]
 Step = Callable[[Values], None]
 
 MISSING: Any = object()
-# Text of letters alone is no date.
+# Text of letters alone is not a date.
 TYPES: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text("abc ", max_size=5),
     int: st.integers(),
@@ -40,7 +40,7 @@ class Column:
     required: bool = True
 
     def admits(self, value: Any) -> Any:
-        """Return what the field has of a value of a payload, MISSING if it may not have it."""
+        """Return the field's value for one in a payload, MISSING if the field may not have it."""
         if self.type is date and isinstance(value, str):
             try:
                 return date.fromisoformat(value)
@@ -55,12 +55,12 @@ class Column:
 
 @dataclass
 class Edition:
-    """A class as it was at some time.
+    """A class at some time in its history.
 
     Attributes:
         columns: Its fields.
         version: Its version.
-        steps: What migrates payloads, by the version they come to.
+        steps: The migrations of payloads, by the version they lead to.
         migrates: Whether it has a migration at all.
         takes_newer: Whether it takes payloads of newer versions.
         cls: The class itself.
@@ -152,13 +152,13 @@ def del_(values: Values, name: str) -> None:
 
 @dataclass
 class Outcome:
-    """What must become of a payload: a state, or an error that has these words.
+    """The expected result for a payload: a state, or an error that has these words.
 
     Attributes:
         values: Those of the state.
-        dropped: What is not in it, and has to be told.
-        newer: What it keeps although it does not know it.
-        words: Sets of words of which the error has all of one set.
+        dropped: The values that are not in it, and must be reported.
+        newer: The unknown values that it keeps.
+        words: Sets of words; the error must have all words of at least one set.
     """
 
     values: Values = field(default_factory=dict[str, Any])
@@ -169,7 +169,7 @@ class Outcome:
 
 
 def foresee(edition: Edition, version: int, values: Values) -> Outcome:
-    """Return what must become of a payload."""
+    """Return the expected result for a payload."""
     name, own = edition.cls.__name__, edition.version
     versions = [name, str(version), str(own)]
     if version > own and not edition.takes_newer:
@@ -200,7 +200,7 @@ def foresee(edition: Edition, version: int, values: Values) -> Outcome:
 
 @dataclass
 class Setting:
-    """The emitted package, and what it does besides returning states."""
+    """The emitted package, and its effects besides returned states."""
 
     state: Any
     logged: list[str]
@@ -297,7 +297,7 @@ def assert_refused(found: Any, expected: Outcome) -> None:
 
 @same_each_time(400)
 @given(data=st.data(), as_json=st.booleans())
-def test_a_payload_of_another_version_ends_in_a_state_or_in_an_error_that_says_why(
+def test_a_payload_of_another_version_gives_a_state_or_an_error_with_the_reason(
     setting: Setting, data: st.DataObject, as_json: bool
 ) -> None:
     editions = draw_editions(data, setting, "Document")
@@ -314,7 +314,7 @@ def test_a_payload_of_another_version_ends_in_a_state_or_in_an_error_that_says_w
     event("newer" if expected.newer else "dropped" if expected.dropped else "state")
     assert type(found) is target.cls, found
     assert same({each.name: getattr(found, each.name) for each in target.columns}, expected.values)
-    # Once each, on the complete state, and in this order.
+    # Each runs once, on the complete state, and in this order.
     assert setting.hooks == [(found, "complete"), (found, "effect", repr(found))]
     assert len(setting.logged) == bool(expected.dropped)
     for name in expected.dropped:

@@ -1,4 +1,4 @@
-"""States are declared with whatever classes have, on every version of Python there is."""
+"""States can be declared with every feature of classes, on every supported version of Python."""
 
 from pathlib import Path
 
@@ -196,7 +196,7 @@ for wrong in (lambda: Numbers(item="a"), lambda: Box(item=1, names=[2])):
 
 
 @pytest.mark.parametrize("python", interpreters(), ids=lambda path: path.parents[1].name)
-def test_states_are_declared_with_whatever_classes_have(
+def test_states_support_every_feature_of_classes(
     python: Path, source: Path, tmp_path: Path
 ) -> None:
     environment = Environment(tmp_path / "environment", python)

@@ -1,4 +1,4 @@
-"""A state with a million entries costs ten times what one with a tenth of them costs."""
+"""A state with a million entries costs about ten times as much as one with a tenth of them."""
 
 import gc
 import time
@@ -10,7 +10,7 @@ import pytest
 
 FEW, MANY = 100_000, 1_000_000
 # Ten times as many take ten times as long, and more where they no longer fit the caches of
-# the processor; what is quadratic would take a hundred times as long.
+# the processor; a quadratic algorithm would take a hundred times as long.
 LINEAR = 40
 
 DATA: dict[str, tuple[Any, Callable[[int], Any]]] = {
@@ -31,7 +31,7 @@ DATA: dict[str, tuple[Any, Callable[[int], Any]]] = {
 
 @pytest.fixture
 def without_collections() -> Iterator[None]:
-    """Keep the cyclic garbage collector, whose runs come when they like, out of the figures."""
+    """Keep the cyclic garbage collector, which runs at any time, out of the figures."""
     gc.collect()
     gc.disable()
     yield
@@ -45,7 +45,7 @@ def declare(state: Any, name: str) -> tuple[Any, Callable[[int], Any]]:
 
 
 def seconds(task: Callable[[], object]) -> float:
-    """Return how long a task takes, without what other processes take."""
+    """Return the time of a task in seconds, without that of other processes."""
     begun = time.process_time()
     task()
     return time.process_time() - begun
@@ -53,7 +53,7 @@ def seconds(task: Callable[[], object]) -> float:
 
 @pytest.mark.usefixtures("without_collections")
 @pytest.mark.parametrize("name", DATA)
-def test_time_grows_as_the_state_does(state: Any, name: str) -> None:
+def test_time_is_proportional_to_the_size_of_the_state(state: Any, name: str) -> None:
     cls, make = declare(state, name)
     codec = state.JsonCodec()
 
@@ -69,12 +69,12 @@ def test_time_grows_as_the_state_does(state: Any, name: str) -> None:
             "hydrate": lambda: cls.hydrate(decoded),
             "hydrate as drained": lambda: cls.hydrate(payload),
         }
-        # A small one may be disturbed, and is tried again.
+        # A short measurement may be disturbed, and is repeated.
         times = 1 if size == MANY else 3
         return {step: min(seconds(task) for _ in range(times)) for step, task in tasks.items()}
 
     few, many = steps(FEW), steps(MANY)
-    # What takes no time at all cannot be compared.
+    # Steps that take almost no time cannot be compared.
     slow = {step: (few[step], many[step]) for step in few if many[step] > 0.02 + LINEAR * few[step]}
     assert not slow
 
@@ -82,7 +82,7 @@ def test_time_grows_as_the_state_does(state: Any, name: str) -> None:
 @pytest.mark.parametrize("name", DATA)
 def test_memory_stays_under_three_times_that_of_the_data(state: Any, name: str) -> None:
     cls, make = declare(state, name)
-    # Tracing takes its time, and what there is for each entry shows with fewer of them too.
+    # Tracing takes its time, and a cost for each entry shows with fewer of them too.
     size = MANY if name == "a list" else FEW
     codec = state.JsonCodec()
     held: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def test_memory_stays_under_three_times_that_of_the_data(state: Any, name: str) 
         plain = tracemalloc.get_traced_memory()[0]
 
         def do(step: str, task: Callable[[], Any], spent: str = "") -> None:
-            """Do something, keep the result instead of another, and note the peak meanwhile."""
+            """Execute a step, keep its result only, and record the peak of memory."""
             tracemalloc.reset_peak()
             held[step] = task()
             peaks[step] = tracemalloc.get_traced_memory()[1] / plain
@@ -107,5 +107,5 @@ def test_memory_stays_under_three_times_that_of_the_data(state: Any, name: str) 
         do("hydrate JSON", lambda: cls.hydrate(held["dump"]))
     finally:
         tracemalloc.stop()
-    # What there was before is in each figure: the data or the state, and what is made of it.
+    # The memory used before is in each figure: the data or the state, and the result.
     assert max(peaks.values()) < 3, peaks

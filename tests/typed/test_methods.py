@@ -1,4 +1,4 @@
-"""Every method of a container in a state does as that of a plain one, and notifies its change."""
+"""Every method of a container in a state works as on a plain one, and notifies its change."""
 
 import copy
 import operator
@@ -13,7 +13,7 @@ Call = Callable[[Any], object]
 # The operators that work in place have no types.
 in_place: Any = operator
 
-# For each method calls, and the path of the change within the container; None: no change.
+# For each method, its calls, and the path of the change in the container; None: no change.
 LIST: dict[str, tuple[Call, tuple[object, ...] | None]] = {
     "append": (lambda it: it.append(4), (3,)),
     "append without a value": (lambda it: it.append(), None),
@@ -244,7 +244,7 @@ def listen(state: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "call", "path"), CALLS)
-def test_a_call_does_as_on_a_plain_container_and_notifies_its_change_once(
+def test_a_call_works_as_on_a_plain_container_and_notifies_once(
     classes: SimpleNamespace, name: str, call: Call, path: tuple[object, ...] | None
 ) -> None:
     plain = PLAIN[name][0]

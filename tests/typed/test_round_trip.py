@@ -1,4 +1,4 @@
-"""Whatever its shape, a state comes back as it was, and shares nothing with its payloads."""
+"""A state of any shape is equal after a round trip, and shares nothing with its payloads."""
 
 import copy
 from collections.abc import Callable
@@ -17,7 +17,7 @@ PLAIN = (list, tuple, dict, set, frozenset)
 
 @pytest.fixture(scope="module")
 def draw_state(state: Any) -> Callable[..., Any]:
-    """Return what draws a state of a class that is drawn too."""
+    """Return a function that draws a state of a drawn class."""
 
     def draw_state(data: st.DataObject, **options: Any) -> Any:
         shape = Shapes(state, data.draw, **options).make_state(3)
@@ -39,7 +39,7 @@ def assert_same(hydrated: Any, original: Any) -> None:
 
 @same_each_time(200)
 @given(data=st.data())
-def test_a_state_comes_back_by_way_of_json(
+def test_a_state_is_equal_after_a_round_trip_through_json(
     draw_state: Callable[..., Any], state: Any, data: st.DataObject
 ) -> None:
     original, codec = draw_state(data), state.JsonCodec()
@@ -51,7 +51,7 @@ def test_a_state_comes_back_by_way_of_json(
 
 @same_each_time(200)
 @given(data=st.data())
-def test_a_state_comes_back_by_way_of_pickle(
+def test_a_state_is_equal_after_a_round_trip_through_pickle(
     draw_state: Callable[..., Any], state: Any, data: st.DataObject
 ) -> None:
     codec = state.PickleCodec()
@@ -89,7 +89,7 @@ def test_draining_twice_gives_the_same_and_shares_nothing(
 
 @same_each_time(150)
 @given(data=st.data(), as_json=st.booleans())
-def test_hydrating_leaves_its_source_as_it_was(
+def test_hydrating_does_not_change_its_source(
     draw_state: Callable[..., Any], state: Any, data: st.DataObject, as_json: bool
 ) -> None:
     original = draw_state(data)
@@ -103,7 +103,7 @@ def test_hydrating_leaves_its_source_as_it_was(
 
 
 def routes(state: Any) -> dict[str, Callable[[Any], Any]]:
-    """Return the ways from a state to a payload that is hydrated."""
+    """Return the ways from a state to a payload and back."""
     json, pickled = state.JsonCodec(), state.PickleCodec()
     return {
         "as drained": lambda one: one.drain(),
@@ -113,7 +113,7 @@ def routes(state: Any) -> dict[str, Callable[[Any], Any]]:
 
 
 @pytest.mark.parametrize("route", ["as drained", "as JSON", "pickled"])
-def test_a_union_tells_its_members_apart(state: Any, route: str) -> None:
+def test_a_union_distinguishes_its_members(state: Any, route: str) -> None:
     class Point(state.State):  # type: ignore[misc]
         x: int = 0
 

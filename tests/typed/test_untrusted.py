@@ -1,4 +1,4 @@
-"""Whatever JSON says, hydrating it runs no code, sets nothing undeclared, and ends soon."""
+"""Hydrating any JSON runs no code, sets nothing undeclared, and ends soon."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from support import REPOSITORY, run
 
 
 @pytest.mark.parametrize("kind", ["arbitrary", "mutated"])
-def test_payloads_of_others_are_hydrated_or_refused_and_nothing_else(
+def test_foreign_payloads_are_hydrated_or_refused_without_side_effects(
     kind: str, source: Path
 ) -> None:
     path = os.pathsep.join([str(source), str(REPOSITORY / "tests")])

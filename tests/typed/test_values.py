@@ -69,12 +69,12 @@ EAST = timezone(timedelta(hours=5, minutes=30))
 CIRCLE = {"__version__": 1, "values": {"radius": 2.0}}
 SQUARE = {"__version__": 1, "values": {"side": 2.0}}
 
-# A checker would take these, with a class that it does not know in brackets, for types.
+# A type checker would take these for types, with an unknown class in brackets.
 a_list: Any = list
 a_dict: Any = dict
 a_tuple: Any = tuple
 
-# A row may need the classes of states, which there are once the package is rendered.
+# A row may need the classes of states, which exist only after the package is rendered.
 Row = tuple[Any, Any, Any]
 RowOf = Callable[[Any], Row]
 

@@ -86,7 +86,7 @@ HASHABLE = [
     Shape(Literal["on", 1, None], st.sampled_from(["on", 1, None])),
 ]
 OTHERS = [Shape(Any, JSON, hashable=False), Shape(float, st.just(float("nan")), hashable=False)]
-# What JSON cannot stand for.
+# Values that JSON cannot represent.
 PICKLED = [
     Shape(complex, st.complex_numbers(allow_nan=False)),
     Shape(range, st.builds(range, st.integers(0, 9))),
@@ -103,7 +103,7 @@ class Shapes:
     Attributes:
         state: The emitted package.
         leaves: The types without parts.
-        members: What each class of states has besides its fields.
+        members: The methods and other members of each class of states.
     """
 
     state: Any
@@ -182,7 +182,7 @@ class Shapes:
 
     def _dataclass(self, depth: int, *, hashable: bool) -> Shape:
         frozen = hashable or self.choose(True, False)
-        # What a dataclass keeps is its own affair: no state knows of states in it.
+        # A dataclass keeps its own values: no state knows of states in it.
         shapes = {
             name: self.make(depth - 1, hashable=frozen, states=False)
             for name in _NAMES[: self.choose(1, 2)]

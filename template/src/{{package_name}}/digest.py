@@ -29,6 +29,15 @@ def digest_file(path: Path, algorithm: Algorithm, on_read: Callable[[int], objec
 
     Raises:
         OSError: If the file cannot be read.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "report.txt")
+        ...     _ = path.write_bytes(b"abc")
+        ...     digest_file(path, Algorithm.SHA256, print)
+        3
+        'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
     """
     digest = hashlib.new(algorithm)
     with path.open("rb") as file:
