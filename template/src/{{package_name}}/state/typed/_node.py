@@ -117,14 +117,16 @@ class StateNode(Parent):
             TypeError: The value is not of the type, in strict mode.
             ValueError: The value contains itself.
         """
-        if isinstance(error, RecursionError):
-            where = self._describe(parent, field)
-            raise ValueError(f"{where}: it is nested in itself, or too deeply") from error
-        if is_strict(self._class.__strict__) or isinstance(handler, AnyObject):
-            where = self._describe(parent, field)
-            raise TypeError(describe_mismatch(where, error)) from error
-        parent.become_lenient()
-        return coerce(parent, _ANY_OBJECT, value, field)
+        match error:
+            case RecursionError():
+                where = self._describe(parent, field)
+                raise ValueError(f"{where}: it is nested in itself, or too deeply") from error
+            case _ if is_strict(self._class.__strict__) or isinstance(handler, AnyObject):
+                where = self._describe(parent, field)
+                raise TypeError(describe_mismatch(where, error)) from error
+            case _:
+                parent.become_lenient()
+                return coerce(parent, _ANY_OBJECT, value, field)
 
     def _describe(self, parent: Parent, field: str) -> str:
         path = f".{field}" if field else "[...]"
