@@ -181,8 +181,10 @@ def test_a_hanging_test_fails_after_the_timeout(project: Path) -> None:
 def test_the_tests_of_the_project_run_without_those_of_the_template(
     project: Path, environment: ProjectEnvironment
 ) -> None:
+    installed = environment.install_project(project)
+
     def collect(marker: str) -> set[str]:
-        listed = environment.run("pytest", "-q", "--collect-only", "-m", marker, cwd=project)
+        listed = installed.run_module("pytest", "-q", "--collect-only", "-m", marker, cwd=project)
         return {line.split("::")[0] for line in listed.splitlines() if "::" in line}
 
     of_template, own = collect("template"), collect("not template")

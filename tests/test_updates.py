@@ -67,14 +67,14 @@ def test_an_update_brings_a_fix_and_keeps_every_edit(template: Path, tmp_path: P
             'logger = logging.getLogger("sample.state")\n',
         ),
         "pyproject.toml": (
-            "below this line.\n]\n\n[project",
-            'below this line.\n    "httpx>=0.28",\n]\n\n[project',
+            "below this one.\n]\n\n# https",
+            'below this one.\n    "httpx>=0.28",\n]\n\n# https',
         ),
         "README.md": ("# sample\n", "# sample\n\nMine.\n"),
         "mkdocs.yml": (
-            "  # Your pages: an update leaves alone what is added below this line.\n",
+            "  # Add your pages below this line: an update does not change them.\n",
             (
-                "  # Your pages: an update leaves alone what is added below this line.\n"
+                "  # Add your pages below this line: an update does not change them.\n"
                 "  - Mine: mine.md\n"
             ),
         ),
@@ -205,7 +205,8 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     mark = "    # Your own: an update keeps all lines below this one.\n"
     pyproject = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(pyproject.replace(mark, mark + '    "anyio>=4",\n', 1))
-    edit(project / "mkdocs.yml", "below this line.\n", "below this line.\n  - Mine: index.md\n")
+    mark = "  # Add your pages below this line: an update does not change them.\n"
+    edit(project / "mkdocs.yml", mark, f"{mark}  - Mine: index.md\n")
     commit_all(project, "Edit")
     update(project, include_persistence_helpers=True, include_example=True)
     assert '"anyio>=4"' in (project / "pyproject.toml").read_text()
