@@ -244,8 +244,10 @@ def _container_handler(
         return ListOf(*items or [anything])
     if cls is dict:
         return DictOf(*items or [Scalar([str]), anything])
-    if cls is set or cls is frozenset:
-        return SetOf(cls, *items or [anything])
+    if cls is set:
+        return SetOf(set, *items or [anything])
+    if cls is frozenset:
+        return SetOf(frozenset, *items or [anything])
     if cls is tuple:
         return TupleOf([anything] if bare else items, repeated=Ellipsis in args or bare)
     return None
