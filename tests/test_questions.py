@@ -42,7 +42,15 @@ BAD_ANSWERS = [
     ("author_email", "ada@example.org\n", "ada@example.org"),
     ("author_email", 'a"b@example.org', "ada@example.org"),
     ("repository_owner", "ada lovelace", "ada-lovelace"),
+    ("author_email", "a\\b@example.org", "ada@example.org"),
+    ("author_email", "ada@exa_mple.org", "ada@example.org"),
+    ("author_email", "ada@\u200bexample.org", "ada@example.org"),
+    ("author_email", "ada@bücher\u00a0.example", "ada@example.org"),
     ("repository_owner", "-ada", "ada-lovelace"),
+    ("repository_owner", "ada/lovelace", "ada-lovelace"),
+    ("include_docs", "nope", "true or false"),
+    ("include_example", "ja", "true or false"),
+    ("include_persistence_helpers", "2.5 of them", "true or false"),
     ("license", "WTFPL", "license"),
     ("python_version", "3.10", "python_version"),
     ("project_type", "spaceship", "project_type"),
@@ -60,6 +68,32 @@ def test_a_bad_answer_is_refused_with_a_way_out_and_nothing_is_written(
     if question not in ("license", "python_version", "project_type") and len(answer) < 300:
         assert json.dumps(answer, ensure_ascii=False) in str(refusal.value)
     assert not destination.exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["o'brien@example.org", "ada@bücher.example", "ада@почта.рф", "ada@उदाहरण.परीक्षा", "a`b@x.org"],
+)
+def test_every_valid_address_is_accepted_and_rendered_right(address: str, tmp_path: Path) -> None:
+    project = render(tmp_path / "sample", author_email=address)
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert metadata["authors"] == [{"email": address}]
+    assert f"<{address}>" in (project / "SECURITY.md").read_text()
+
+
+@pytest.mark.parametrize("owner", ["ada_acme", "ada--lovelace", "ada-", "3m"])
+def test_every_owner_that_exists_on_github_is_accepted(owner: str, tmp_path: Path) -> None:
+    readme = (render(tmp_path / "sample", repository_owner=owner) / "pyproject.toml").read_text()
+    assert f"https://github.com/{owner}/sample" in readme
+
+
+@pytest.mark.parametrize(
+    ("answer", "included"),
+    [("yes", True), (" True ", True), ("1", True), ("off", False), ("", False)],
+)
+def test_yes_and_no_may_be_words(answer: str, included: bool, tmp_path: Path) -> None:
+    project = render(tmp_path / "sample", include_docs=answer)
+    assert (project / "user-docs").exists() == included
 
 
 @pytest.mark.parametrize(
