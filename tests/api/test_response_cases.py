@@ -292,6 +292,20 @@ def test_values_under_keys_that_name_a_secret_are_masked(key: str, log: Log) -> 
         ("postgres://ada:hunter2@db/x", "postgres://***@db/x"),
         ("https://token@host and b@c", "https://***@host and b@c"),
         ("https://ada:hun/ter2@host/x", "https://***@host/x"),
+        # A URL is malformed if its credentials are not percent-encoded: then all is masked.
+        ("postgres://app:ab/cd:ef@db", "postgres://***@db"),
+        ("https://tok/en@github.com", "https://***@github.com"),
+        ("postgres://app:12/34@db", "postgres://***@db"),
+        ("https://ada:8000/x?y#z@host", "https://***@host"),
+        ("https://ada:p@@ss@host/x", "https://***@host/x"),
+        ("postgres://app:x://y@db", "postgres://***@db"),
+        ("redis://:my pass word@host:6379 is down", "redis://***@host:6379 is down"),
+        ("redis://app:12 34@host", "redis://***@host"),
+        ("https://ada:p@ss word@host", "https://***@host"),
+        ("https://ada:a\u00a0b\tc@host", "https://***@host"),
+        (r'{"url": "redis:\/\/app:a\/b@db"}', r'{"url": "redis:\/\/***@db"}'),
+        ("a://u:p@h b://v:q@i", "a://***@h b://***@i"),
+        ("a://u:p@h failed for ada@x", "a://***@h failed for ada@x"),
         ("token=Bearer hunter2", "token=***"),
         ("token: Basic hunter2 for ada", "token: *** for ada"),
         ("api_key: Token hunter2", "api_key: ***"),
@@ -314,12 +328,53 @@ def test_a_secret_that_a_text_names_itself_is_masked(text: str, expected: str, l
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        "max_tokens",
+        "maxTokens",
+        "MAX-TOKEN",
+        "tokens",
+        "prompt_tokens",
+        "token_count",
+        "password_min_length",
+        "cookie_max_age",
+        "access_token_expires_in",
+        "token_ttl",
+        "tokens_per_minute",
+    ],
+)
+@pytest.mark.parametrize("value", [4096, "4096", [4096], {"x": 4096}])
+def test_a_number_that_counts_is_not_masked_in_texts(key: str, value: Any, log: Log) -> None:
+    Response.error("e", "4096 rows", **{key: value}, rows="4096")
+    assert log.message == "Error: e - 4096 rows"
+    assert log.response["details"] == {key: "***", "rows": "4096"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("token", 99887766),
+        ("access_token", 99887766),
+        ("aws_secret", "99887766"),
+        ("password", [99887766]),
+        ("max_tokens", "k-99887766"),
+    ],
+)
+def test_any_other_number_is_masked_in_texts(key: str, value: Any, log: Log) -> None:
+    Response.error("e", "k-99887766 is wrong", **{key: value})
+    assert log.message in ("Error: e - k-*** is wrong", "Error: e - *** is wrong")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "Invalid parameter 'password': got str, expected integer",
         "Missing required field 'token' in request",
-        "https://example.org/a@b",
-        "https://example.org:8080/a@b",
+        "see https://example.org/a or write to a@b",
+        "http://localhost:8000 failed, ask ada@b",
+        "http://[::1]:8000/x, and a@b",
+        "GET https://example.org: timeout, ask ada@b",
+        "sqlite:///home/ada/x.db",
         "the bearer",
         "author: ada, passed: 3, pass-through: 1",
     ],

@@ -209,6 +209,27 @@ def test_bodies_are_bounded_however_they_are_sent(service: Service) -> None:
         assert client.get("/servers").json()["data"] == []
 
 
+def test_it_answers_in_a_standard_deployment(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without our command line, behind another name, with probes by IP address."""
+    monkeypatch.setenv("SAMPLE_ALLOWED_HOSTS", "api.example.org")
+    monkeypatch.setenv("SAMPLE_STATE_FILE", str(tmp_path / "registry.json"))
+    python = str(Path(install("example")[0]).with_name("python"))
+    server = [python, "-m", "uvicorn", "--factory", "sample.app:create_app"]
+    with (
+        Service(server, tmp_path / "log") as service,
+        httpx.Client(base_url=service.url, headers={"Host": "api.example.org"}) as client,
+    ):
+        assert client.get("/servers").json()["data"] == []
+        assert client.head("/servers").status_code == 200
+        for path in ("/health/live", "/health/ready"):
+            assert client.get(path, headers={"Host": "10.0.0.7:8000"}).status_code == 200
+        refused = client.get("/servers", headers={"Host": "evil.example"})
+        assert refused.status_code == 421
+        assert "SAMPLE_ALLOWED_HOSTS" in refused.json()["detail"]
+
+
 def test_a_page_of_another_site_can_neither_read_nor_write(service: Service) -> None:
     body = '{"name": "x", "definition": {"command": "x"}}'
     with httpx.Client(base_url=service.url) as client:
