@@ -195,6 +195,32 @@ def test_watching_begins_when_a_server_that_is_away_is_back(
     assert not told.twice()
 
 
+@pytest.mark.parametrize("stale", ["yes", "no"])
+def test_after_a_failover_the_first_save_reaches_the_new_server(
+    stale: str, memory: Path, state: Any
+) -> None:
+    told = Told()
+    (memory / "old").mkdir()
+    (memory / "new").mkdir()
+    with (
+        running(memory / "old", "--replica-serve-stale-data", stale) as old,
+        running(memory / "new") as new,
+        Proxy(old.port) as proxy,
+    ):
+        url = f"redis://{HOST}:{proxy.port}/0"
+        with state.RedisStore(url) as store, store.watch(told):
+            store.save("count", 1)
+            wait_for(lambda: told.latest("count") == 1)
+            proxy.turn_to(new.port)
+            old.ask("REPLICAOF", HOST, 1)
+            assert store.update("count", add_one).value == 1  # the new server is empty
+            assert store.keys() == ["count"]
+            store.save("count", 3)
+            wait_for(lambda: told.latest("count") == 3)
+        assert b"count" in new.ask("KEYS", "*count")
+    assert not told.twice()
+
+
 def test_a_server_that_has_lost_everything_is_gone_on_with(memory: Path, state: Any) -> None:
     told = Told()
     with running(memory) as server, state.RedisStore(server.url) as store, store.watch(told):
