@@ -32,6 +32,7 @@ from benchmarks.report import Panels, Result, Verdict, milliseconds
 from benchmarks.timing import Rival, Timings, take_turns
 
 LIMIT = 1.15
+LIMIT_OF_MANY = 1.2
 
 # The options of the emitted module: only then do both write the same bytes.
 _OPTIONS: dict[str, Any] = {
@@ -48,6 +49,8 @@ _READY = "_save_state(), bytes ready"
 _BY_HAND = "json.dumps() by hand"
 _ENCODE = "encoding in _save_state()"
 _WHOLE = "_save_state()"
+_MANY = "_save_state(), each record an attribute"
+_MANY_BY_HAND = "json.dumps() and bare sequence, each record a member"
 
 State = dict[str, Any]
 Save = Callable[[], object]
@@ -92,6 +95,8 @@ def measure(folder: Path, quick: bool) -> Result:
             _BY_HAND: (*_cells(_BY_HAND, timings), "", ""),
             _ENCODE: (*_cells(_ENCODE, timings), "", ""),
             _WHOLE: (*_cells(_WHOLE, timings), "the same", "nothing"),
+            _MANY_BY_HAND: (*_cells(_MANY_BY_HAND, timings), "readable JSON", "nothing"),
+            _MANY: (*_cells(_MANY, timings), "the same", "nothing"),
             **{name: (*_cells(name, timings), way.writes, way.loses) for name, way in ways.items()},
         },
         notes=[f"{name}: {way.reason}" for name, way in ways.items()],
@@ -99,6 +104,15 @@ def measure(folder: Path, quick: bool) -> Result:
         verdicts=[
             Verdict(f"save of {size}, bytes ready", times.ratio(_READY, _BARE), LIMIT)
             for size, times in timings.items()
+        ]
+        + [
+            Verdict(
+                f"save of {size} in many attributes",
+                times.ratio(_MANY, _MANY_BY_HAND),
+                LIMIT_OF_MANY,
+            )
+            for size, times in timings.items()
+            if size != "1 KB"  # a single attribute
         ],
         plot=Panels(
             title="Saving a state: speed, and what survives a power cut",
@@ -150,13 +164,15 @@ def _settle() -> None:
 
 
 def _own_rivals(stateful: Any, place: Path, state: State) -> dict[str, Rival]:
-    def kept(name: str) -> Any:
+    def kept(name: str, state: State = state) -> Any:
         kept = stateful(place / name)
         vars(kept).update(state)
         kept._save_state()
         return kept
 
     whole, ready, encoding = kept("whole.json"), kept("ready.json"), kept("encoding.json")
+    attributes = {f"record{number}": record for number, record in enumerate(state["records"])}
+    many = kept("many.json", attributes)
     data = encoding._encode_state()
     # All of a save but the encoding: an attribute of the object hides the method.
     ready._encode_state = lambda: data
@@ -169,13 +185,17 @@ def _own_rivals(stateful: Any, place: Path, state: State) -> dict[str, Rival]:
         return json.dumps(state, **_OPTIONS).encode()
 
     assert dumps() == data.rstrip(), "the module encodes in another way than this benchmark"
-    bare = place / "bare.json"
+    bare, by_hand = place / "bare.json", place / "by-hand.json"
     return {
         _BARE: Rival(lambda: _bare_sequence(bare, data), _settle),
         _READY: Rival(ready._save_state, _settle),
         _BY_HAND: Rival(dumps),
         _ENCODE: Rival(encoding._encode_state),
         _WHOLE: Rival(save, _settle),
+        _MANY: Rival(many._save_state, _settle),
+        _MANY_BY_HAND: Rival(
+            lambda: _bare_sequence(by_hand, json.dumps(attributes, **_OPTIONS).encode()), _settle
+        ),
     }
 
 

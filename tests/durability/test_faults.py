@@ -95,6 +95,27 @@ def test_a_save_into_a_folder_that_cannot_be_flushed_is_visible_and_not_durable(
 
 
 @pytest.mark.needs("strace")
+@pytest.mark.parametrize("error", ["EINVAL", "EOPNOTSUPP", "ENOSYS", "EBADF"])
+def test_a_folder_that_no_system_call_can_flush_is_used(
+    error: str, children: Children, persistence: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "state.json"
+    saved(persistence, path)
+    said = answers(children, "save", path, f"fsync:2:{error}", tmp_path / "strace", 2)
+    assert said == ["done"]
+    assert persistence.StatefulObject(path).count == 2
+
+
+@pytest.mark.parametrize("action", ["save", "transact"])
+def test_a_folder_that_the_user_may_not_read_is_used(
+    action: str, children: Children, public_folder: Path
+) -> None:
+    public_folder.chmod(0o333)
+    assert children.run("as_user", action, public_folder / "state.json") == "done"
+    assert (public_folder / "state.json").exists()
+
+
+@pytest.mark.needs("strace")
 def test_after_a_failed_flush_the_next_save_writes_another_file(
     children: Children, persistence: Any, tmp_path: Path
 ) -> None:

@@ -47,6 +47,11 @@ class Proxy:
         with self._lock:
             self._refusing = False
 
+    def turn_to(self, port: int) -> None:
+        """Lead new connections to another server, as the name of a cluster does."""
+        with self._lock:
+            self._server = port
+
     def __enter__(self) -> Self:
         return self
 

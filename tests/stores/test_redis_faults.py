@@ -201,6 +201,32 @@ def test_watching_begins_once_a_missing_server_is_back(
     assert not recorded.repeated()
 
 
+@pytest.mark.parametrize("stale", ["yes", "no"])
+def test_after_a_failover_the_first_save_reaches_the_new_server(
+    stale: str, memory: Path, state: Any
+) -> None:
+    recorded = RecordedChanges()
+    (memory / "old").mkdir()
+    (memory / "new").mkdir()
+    with (
+        running(memory / "old", "--replica-serve-stale-data", stale) as old,
+        running(memory / "new") as new,
+        Proxy(old.port) as proxy,
+    ):
+        url = f"redis://{HOST}:{proxy.port}/0"
+        with state.RedisStore(url) as store, store.watch(recorded):
+            store.save("count", 1)
+            wait_for(lambda: recorded.latest("count") == 1)
+            proxy.turn_to(new.port)
+            old.ask("REPLICAOF", HOST, 1)
+            assert store.update("count", add_one).value == 1  # the new server is empty
+            assert store.keys() == ["count"]
+            store.save("count", 3)
+            wait_for(lambda: recorded.latest("count") == 3)
+        assert b"count" in new.ask("KEYS", "*count")
+    assert not recorded.repeated()
+
+
 def test_a_store_goes_on_with_a_server_that_has_lost_its_data(memory: Path, state: Any) -> None:
     recorded = RecordedChanges()
     with running(memory) as server, state.RedisStore(server.url) as store, store.watch(recorded):

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ class Debouncer:
     Call `changed()` as often as you like: changes in quick succession are saved together.
     A save that fails stays pending. The error is logged and passed to `on_error`, and the
     save is retried after 1 s, then 2 s, up to every 60 s, and at once by `flush()`. A
-    pending change is saved by `flush()`, by `close()`, and when the interpreter ends.
+    pending change is saved by `flush()`, by `close()`, and when the interpreter ends. A
+    forked child leaves the pending changes of its parent to the parent.
 
     Args:
         save: Saves everything that has changed. It runs in the thread of the debouncer or
@@ -49,6 +51,11 @@ class Debouncer:
         self._delay = delay
         self._max_wait = max_wait
         self._on_error = on_error
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._saving = threading.RLock()
         self._condition = threading.Condition()
         self._changes = 0
@@ -56,12 +63,17 @@ class Debouncer:
         self._due = 0.0
         self._retry_at = 0.0
         self._backoff = _MIN_BACKOFF
-        self._closed = False
         self._thread: threading.Thread | None = None
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child, begin without the changes, the locks and the thread of the parent."""
+        if self._process != os.getpid():
+            self._begin()
 
     @property
     def pending(self) -> bool:
         """Whether there is a change that is not saved."""
+        self._leave_to_parent()
         return self._changed_at is not None
 
     def changed(self) -> None:
@@ -70,6 +82,7 @@ class Debouncer:
         Raises:
             ValueError: It is closed.
         """
+        self._leave_to_parent()
         with self._condition:
             if self._closed:
                 raise ValueError(f"The autosave of {self._name!r} is closed: create a new one")
@@ -92,6 +105,7 @@ class Debouncer:
         Raises:
             Exception: The save raised it; the change stays pending.
         """
+        self._leave_to_parent()
         with self._saving:
             with self._condition:
                 if self._changed_at is None:
@@ -119,6 +133,7 @@ class Debouncer:
         Raises:
             Exception: The save raised it; the last change is not saved.
         """
+        self._leave_to_parent()
         with self._condition:
             self._closed = True
             self._condition.notify()
