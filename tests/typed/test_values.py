@@ -66,6 +66,7 @@ class BigPicture(Picture):
 
 ID = uuid.UUID("12345678-1234-5678-1234-567812345678")
 EAST = timezone(timedelta(hours=5, minutes=30))
+TAG = {"__type__": "float", "value": "inf"}
 CIRCLE = {"__version__": 1, "values": {"radius": 2.0}}
 SQUARE = {"__version__": 1, "values": {"side": 2.0}}
 
@@ -151,15 +152,21 @@ VALUES: list[Row | RowOf] = [
         },
     ),
     (int | list[int] | dict[str, int], {"a": 1}, {"a": 1}),
-    (datetime | str, "2026-05-17", "2026-05-17"),
+    (datetime | str, "Monday", "Monday"),
+    (datetime | str, "2026-05-17", {"__type__": "str", "value": "2026-05-17"}),
     (date | str, date(2026, 5, 17), {"__type__": "date", "value": "2026-05-17"}),
-    (Side | str, "left", "left"),
+    (Side | str, "left", {"__type__": "str", "value": "left"}),
     (Side | str, Side.LEFT, {"__type__": "Side", "value": "left"}),
     (Level | int, Level.LOW, {"__type__": "Level", "value": 1}),
     (Size | dict[str, int], Size(1), {"__type__": "Size", "value": {"width": 1, "height": 1}}),
     (list[int] | set[int], {1}, {"__type__": "set[int]", "value": [1]}),
-    (Any, {"__type__": "float", "value": "inf"}, {"__type__": "float", "value": "inf"}),
-    (dict[str, str], {"__type__": "a", "value": "b"}, {"__type__": "a", "value": "b"}),
+    (Any, TAG, {"__type__": "dict", "value": TAG}),
+    (Any, {"__type__": 1}, {"__type__": "dict", "value": {"__type__": 1}}),
+    (dict[str, str], TAG, {"__type__": "dict", "value": TAG}),
+    (float | dict[str, str], TAG, {"__type__": "dict", "value": TAG}),
+    (Level | int, 1, {"__type__": "int", "value": 1}),
+    (Level | int, 7, 7),
+    (Side | Literal["left", "no"], "left", {"__type__": "str", "value": "left"}),
     lambda c: (c.Circle, c.Circle(radius=2.0), CIRCLE),
     lambda c: (a_list[c.Circle], [c.Circle(radius=2.0)], [CIRCLE]),
     lambda c: (a_dict[str, a_list[c.Circle]], {"a": [c.Circle(radius=2.0)]}, {"a": [CIRCLE]}),

@@ -25,6 +25,10 @@ class _Missing:
 MISSING: Any = _Missing()
 
 
+class EncodedPayload(dict[str, Any]):
+    """A payload whose values are in the forms of JSON, as a codec encodes and decodes it."""
+
+
 class Slot(Protocol):
     """The position of a child in a parent: its key, which `Parent.locate()` corrects."""
 

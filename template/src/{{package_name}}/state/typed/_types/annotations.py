@@ -27,6 +27,7 @@ from uuid import UUID
 
 from .._tree import Payload, StateBase, drained
 from .base import (
+    TAG,
     Encoded,
     LiteralValue,
     LoadContext,
@@ -35,6 +36,8 @@ from .base import (
     TypeHandler,
     TypeMismatchError,
     convert,
+    tag_of,
+    untag,
 )
 from .compound import AnyJson, AnyObject, DictOf, ListOf, SetOf, TupleOf, Union
 
@@ -106,6 +109,8 @@ class DataclassType(TypeHandler):
         }
         if any(handler.holds_states for handler in handlers.values()):
             raise TypeError(f"The dataclass {self.name} has states in it: make it a State too")
+        if TAG in handlers:
+            raise TypeError(f"The dataclass {self.name} has a field {TAG!r}: choose another name")
         return handlers
 
     def validate(self, value: object, context: LoadContext) -> object:
@@ -113,8 +118,9 @@ class DataclassType(TypeHandler):
         if type(value) is self._class:
             self._convert(value, lambda handler, item: handler.validate(item, LoadContext()))
             return drained(value) if context.stored else value
-        if context.stored and isinstance(value, dict):
-            return self._build(cast(dict[str, object], value), context)
+        form = untag(value, self.name) if context.stored else value
+        if context.stored and isinstance(form, dict) and tag_of(form) is None:
+            return self._build(cast(dict[str, object], form), context)
         self.reject(value)
 
     def to_json(self, value: object) -> dict[str, Any]:
@@ -163,8 +169,8 @@ class StateType(TypeHandler):
             if not context.stored:
                 context.states.append(value)
             return value
-        if context.stored and _is_payload(value):
-            return self._class._state_build(value, context)
+        if context.stored and _is_payload(form := untag(value, self.name)):
+            return self._class._state_build(form, context)
         self.reject(value)
 
     def to_json(self, value: Any) -> Payload:
