@@ -95,7 +95,7 @@ class DataclassType(TypeHandler):
     def __init__(self, cls: type, *, any_type: bool) -> None:
         self.name = cls.__name__
         self._class = cls
-        self._any_type = any_type
+        self.opaque = self._any_type = any_type
 
     @cached_property
     def _fields(self) -> dict[str, Field[object]]:
@@ -118,8 +118,8 @@ class DataclassType(TypeHandler):
         if type(value) is self._class:
             self._convert(value, lambda handler, item: handler.validate(item, LoadContext()))
             return drained(value) if context.stored else value
-        form = untag(value, self.name) if context.stored else value
-        if context.stored and isinstance(form, dict) and tag_of(form) is None:
+        form: Any = untag(value, self.name) if context.stored else value
+        if context.stored and type(form) is dict and tag_of(form) is None:
             return self._build(cast(dict[str, object], form), context)
         self.reject(value)
 

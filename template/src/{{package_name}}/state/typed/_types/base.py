@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any, NoReturn, Self, TypeVar, cast
+from typing import Any, NoReturn, Self, TypeVar
 
 from .._display import short_repr
 from .._tree import EncodedPayload, StateBase, drained
@@ -23,11 +23,11 @@ def tagged(name: str, value: object) -> dict[str, Any]:
     return {TAG: name, "value": value}
 
 
-def tag_of(value: object) -> str | None:
+def tag_of(value: Any) -> str | None:
     """Return the name in the tag of a value, None if it has no tag."""
     match value:
         case {"__type__": str(name), "value": _}:
-            return name if len(cast(dict[str, object], value)) == 2 else None
+            return name if len(value) == 2 else None
         case _:
             return None
 
@@ -85,7 +85,8 @@ class LoadContext:
 
     def __init__(self, *, stored: bool = False, encoded: bool = False) -> None:
         self.stored = stored
-        self.encoded = self.exact = encoded
+        self.encoded = encoded
+        self.exact: bool = encoded
         self.states: list[StateBase] = []
         self.outdated = False
 
@@ -122,6 +123,8 @@ class TypeHandler(ABC):
         json_types: The Python types that its JSON decodes to.
         immutable: Whether its values never change.
         holds_states: Whether its values contain states, whose class a payload does not name.
+        opaque: Whether its values may be of any type, so that only the codec can tell whether
+            it can encode them.
         part_names: The names of the handlers of its containers, if it is not one itself.
     """
 
@@ -130,6 +133,7 @@ class TypeHandler(ABC):
     json_types: frozenset[type] = frozenset({str})
     immutable = True
     holds_states = False
+    opaque = False
 
     @abstractmethod
     def validate(self, value: Any, context: LoadContext) -> Any:
@@ -202,7 +206,7 @@ class CollectionHandler(TypeHandler):
 
     def __init__(self, name: str, item: TypeHandler) -> None:
         self.name, self.item = name, item
-        self.holds_states = item.holds_states
+        self.holds_states, self.opaque = item.holds_states, item.opaque
 
 
 class Scalar(TypeHandler):
@@ -316,6 +320,7 @@ class Opaque(TypeHandler):
     """Any other type, for values that are not stored, or that are pickled."""
 
     immutable = False
+    opaque = True
 
     def __init__(self, annotation: object) -> None:
         self.name = getattr(annotation, "__name__", str(annotation))

@@ -99,6 +99,7 @@ class TupleOf(TypeHandler):
         self._items, self._repeated = items, repeated
         self.immutable = all(item.immutable for item in items)
         self.holds_states = any(item.holds_states for item in items)
+        self.opaque = any(item.opaque for item in items)
 
     def validate(self, value: object, context: LoadContext) -> tuple[object, ...]:
         """Return a tuple, a tracked one if an element can change."""
@@ -136,6 +137,7 @@ class DictOf(CollectionHandler):
     def __init__(self, key: TypeHandler, item: TypeHandler, *, escape: bool = True) -> None:
         super().__init__(f"dict[{key.name}, {item.name}]", item)
         self.key, self._escape = key, escape
+        self.opaque |= key.opaque
         self._is_object = isinstance(key, Scalar) and key.name == _TEXT.name
         self.json_types = frozenset({dict} if self._is_object else {list})
         self.json_types |= {dict} if _allows_text(key) else set()
@@ -152,7 +154,7 @@ class DictOf(CollectionHandler):
             raise TypeMismatchError(value, f"expected {self.name} ({error})") from error
 
     def _unescape(self, value: object) -> object:
-        form = untag(value, self.name)
+        form: Any = untag(value, self.name)
         inner = untag(form, "dict")
         if inner is form and isinstance(form, dict) and TAG in form:
             self.reject(value)
@@ -161,7 +163,7 @@ class DictOf(CollectionHandler):
     def _split(
         self, value: object, context: LoadContext
     ) -> tuple[Iterable[object], Iterable[object]]:
-        if context.exact and isinstance(value, dict) and dict not in self.json_types:
+        if context.exact and type(value) is dict and dict not in self.json_types:
             self.reject(value)
         may_be_pairs = context.encoded or (context.stored and not self._is_object)
         if may_be_pairs and _is_list_of_pairs(value):
@@ -196,6 +198,7 @@ class Union(TypeHandler):
         self.name = name or " | ".join(member.name for member in members)
         self.immutable = all(member.immutable for member in members)
         self.holds_states = any(member.holds_states for member in members)
+        self.opaque = any(member.opaque for member in members)
         self.members = members
         ambiguous = [member.name for member in members if self._is_ambiguous(member)]
         self._tagged = {*ambiguous}
@@ -376,7 +379,7 @@ class AnyJson(Union):
     name = "a value of JSON"
 
     def __init__(self, *, escape: bool = True) -> None:
-        parts = [_JsonScalar(), ListOf(self), DictOf(_TEXT, self, escape=escape)]
+        parts: list[TypeHandler] = [_JsonScalar(), ListOf(self), DictOf(_TEXT, self, escape=escape)]
         super().__init__(parts, self.name)
         self.part_names = {part.name for part in parts}
 
@@ -389,6 +392,7 @@ class AnyObject(TypeHandler):
     """Any value, where its type does not matter; containers are tracked."""
 
     immutable = False
+    opaque = True
     name = "anything"
 
     def __init__(self) -> None:
