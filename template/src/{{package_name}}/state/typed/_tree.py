@@ -3,6 +3,7 @@
 import copy
 from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
@@ -215,6 +216,8 @@ def drained(value: object) -> Any:
 def is_same(handler: "TypeHandler", before: object, after: object) -> bool:
     """Return whether replacing a value by another is not a change."""
     same_type = handler.immutable and type(before) is type(after)
+    if isinstance(before, datetime | time) and repr(before) != repr(after):
+        return False  # the same moment in two time zones is equal
     return before is after or (same_type and bool(before == after))
 
 

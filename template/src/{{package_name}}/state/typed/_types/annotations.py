@@ -1,7 +1,6 @@
 """From the annotation of a field to the handler of its type."""
 
 import base64
-import re
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, fields, is_dataclass
@@ -26,6 +25,7 @@ from typing import (
 from uuid import UUID
 
 from .._tree import Payload, StateBase, drained
+from . import iso
 from .base import (
     TAG,
     Encoded,
@@ -47,28 +47,6 @@ R = TypeVar("R")
 TRANSIENT = object()
 _UNIONS = (typing.Union, UnionType)
 _SCALARS = (str, int, float, bool, NoneType)
-_MICROSECOND = timedelta(microseconds=1)
-# ISO 8601-1:2019, 5.5.2, without weeks, months and years, and with a sign as in ISO 8601-2.
-_DURATION = re.compile(
-    r"(-)?P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6}))?S)?)?", re.ASCII
-)
-
-
-def _from_duration(text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    if match is None or text[-1] in "PT":
-        raise ValueError("a duration is written as PT90.5S")
-    sign, days, hours, minutes, seconds, fraction = match.groups()
-    whole = [int(number or 0) for number in (days, hours, minutes, seconds)]
-    microseconds = int((fraction or "").ljust(6, "0"))
-    duration = timedelta(whole[0], whole[3], microseconds, 0, whole[2], whole[1])
-    return -duration if sign else duration
-
-
-def _to_duration(duration: timedelta) -> str:
-    seconds, microseconds = divmod(abs(duration // _MICROSECOND), 1_000_000)
-    fraction = f".{microseconds:06}".rstrip("0").rstrip(".")
-    return f"{'-' * (duration.days < 0)}PT{seconds}{fraction}S"
 
 
 def _from_base64(text: str) -> bytes:
@@ -76,10 +54,10 @@ def _from_base64(text: str) -> bytes:
 
 
 _TEXTS: dict[type, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
-    datetime: (datetime.isoformat, datetime.fromisoformat),
+    datetime: (iso.to_moment, iso.from_moment),
     date: (date.isoformat, date.fromisoformat),
-    time: (time.isoformat, time.fromisoformat),
-    timedelta: (_to_duration, _from_duration),
+    time: (iso.to_moment, iso.from_time),
+    timedelta: (iso.to_duration, iso.from_duration),
     Decimal: (str, Decimal),
     UUID: (str, UUID),
     bytes: (lambda data: base64.b64encode(data).decode(), _from_base64),
@@ -224,10 +202,18 @@ def _strip(annotation: Any) -> object:
     return annotation
 
 
+def _strip_parts(annotation: Any) -> object:
+    """Return a type whose parts are stripped, so that `set[str]` is one type by any name."""
+    origin = get_origin(annotation)
+    if annotation is Ellipsis or origin not in (list, dict, set, frozenset, tuple):
+        return annotation
+    return origin[tuple(_strip_parts(_strip(each)) for each in get_args(annotation))]
+
+
 def _members(annotation: object) -> Iterator[object]:
     stripped = _strip(annotation)
     if get_origin(stripped) not in _UNIONS:
-        yield stripped
+        yield _strip_parts(stripped)
         return
     for member in get_args(stripped):
         yield from _members(member)
@@ -267,7 +253,8 @@ def _class_handler(cls: Any, *, any_type: bool) -> TypeHandler | None:
 
 def _other_handler(cls: type[Any], *, any_type: bool) -> TypeHandler | None:
     if cls in _TEXTS:
-        return Encoded(cls, *_TEXTS[cls])
+        is_encodable = None if any_type or cls not in (datetime, time) else iso.has_known_zone
+        return Encoded(cls, *_TEXTS[cls], is_encodable=is_encodable)
     if issubclass(cls, PurePath):
         return Encoded(cls, cls.as_posix, cls)
     if issubclass(cls, Enum):

@@ -290,24 +290,34 @@ class Encoded(TypeHandler):
         encode: Callable[[Any], object],
         decode: Callable[[Any], object],
         json_types: Iterable[type] = (str,),
+        is_encodable: Callable[[Any], bool] | None = None,
     ) -> None:
         self.name, self.json_types = cls.__name__, frozenset(json_types)
+        self._is_encodable = is_encodable
         self._class, self._encode, self._decode = cls, encode, decode
 
     def validate(self, value: object, context: LoadContext) -> object:
         """Return the value, or the value that its JSON stands for."""
         if self._is_instance(value):
-            return value
+            return self._expect_encodable(value)
         if context.stored and type(form := untag(value, self.name)) in self.json_types:
             try:
                 return self._decode(form)
-            except (ValueError, ArithmeticError, LookupError) as error:
+            except (ValueError, ArithmeticError, LookupError, OSError) as error:
                 raise TypeMismatchError(value, f"expected {self.name} ({error})") from error
         self.reject(value)
 
     def to_json(self, value: object) -> object:
         """Return the JSON of the value."""
-        return self._encode(value) if self._is_instance(value) else self.reject(value)
+        if not self._is_instance(value):
+            self.reject(value)
+        return self._encode(self._expect_encodable(value))
+
+    def _expect_encodable(self, value: object) -> object:
+        if self._is_encodable and not self._is_encodable(value):
+            expected = "expected a ZoneInfo with a name or a fixed offset as its time zone"
+            raise TypeMismatchError(value, expected)
+        return value
 
     def _is_instance(self, value: object) -> bool:
         # A datetime is a date, and would come back without its time.
