@@ -9,13 +9,16 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import pytest
-from hypothesis import event, given
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from typed.comparing import same, same_each_time
+from typed.type_strategies import HASHABLE, Shape, Shapes
 
 Values = dict[str, Any]
 Step = Callable[[Values], None]
@@ -362,3 +365,50 @@ def test_a_state_in_a_state_has_a_version_of_its_own(
         kinds = [kind for _, kind, *_ in setting.hooks]
         assert kinds == ["complete"] * (len(payloads) + 1) + ["effect"] * (len(payloads) + 1)
         assert len(setting.logged) == sum(bool(each.dropped) for each in (*outcomes, outcomes[-1]))
+
+
+# Text that other types can read.
+READABLE = Shape(str, st.sampled_from(["2026-05-17", "PT1S", "abcd", "left", "1", "NONE"]))
+
+
+def declare_holder(state: Any, annotations: list[Any], container: Any) -> Any:
+    union = reduce(or_, (type(None) if each is None else each for each in annotations))
+    members = {"__annotations__": {"value": container(union)}, "__module__": __name__}
+    return type("Holder", (state.State,), members)
+
+
+@same_each_time(600)
+@given(data=st.data())
+def test_a_wider_or_narrower_union_keeps_the_value_and_its_type_or_needs_a_new_version(
+    state: Any, data: st.DataObject
+) -> None:
+    shapes = Shapes(state, data.draw, leaves=[*HASHABLE, *[READABLE] * 5])
+    members = [shapes.make(2) for _ in range(data.draw(st.integers(2, 4)))]
+    wide = [each.annotation for each in members]
+    narrow = data.draw(st.lists(st.sampled_from(wide), min_size=1, max_size=2, unique_by=id))
+    container = data.draw(
+        st.sampled_from(
+            [lambda union: union, lambda union: list[union], lambda union: dict[str, union]]
+        )
+    )
+    try:
+        source, target = (declare_holder(state, each, container) for each in (wide, narrow))
+    except TypeError as error:
+        assume("two members of the same name" not in str(error))
+        raise
+    if data.draw(st.booleans()):
+        source, target = target, source
+        members = [each for each in members if each.annotation in narrow]
+    value = data.draw(data.draw(st.sampled_from(members)).values)
+    value = {"list": [value], "dict": {"a": value}}.get(container(int).__name__, value)
+    codec = state.JsonCodec()
+    original = source(value=value)
+    try:
+        found = target.hydrate(codec.decode(codec.encode(source, original.drain())))
+    except state.HydrationError as error:
+        found = error
+    event(type(found).__name__)
+    if type(found) is target:
+        assert same(found.value, original.value)
+    else:
+        assert "needs a new __version__" in str(found)

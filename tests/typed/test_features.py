@@ -119,7 +119,7 @@ class Both(Named, Dated):
 
 
 both = Both(_hidden=2)
-assert seen == ["Dated", "Named", "both 2026", "__init__"], seen
+assert seen == ["__init__", "Dated", "Named", "both 2026"], seen
 seen.clear()
 both.year = 2027
 Both.hydrate(both.drain())

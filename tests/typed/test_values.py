@@ -6,12 +6,13 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum, StrEnum
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, NewType, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -64,8 +65,23 @@ class BigPicture(Picture):
     pass
 
 
+class Other(tzinfo):
+    """A time zone without a name that can be looked up."""
+
+    def utcoffset(self, moment: datetime | None, /) -> timedelta:
+        return timedelta(hours=2)
+
+    def dst(self, moment: datetime | None, /) -> None:
+        return None
+
+    def tzname(self, moment: datetime | None, /) -> None:
+        return None
+
+
 ID = uuid.UUID("12345678-1234-5678-1234-567812345678")
+BERLIN = ZoneInfo("Europe/Berlin")
 EAST = timezone(timedelta(hours=5, minutes=30))
+TAG = {"__type__": "float", "value": "inf"}
 CIRCLE = {"__version__": 1, "values": {"radius": 2.0}}
 SQUARE = {"__version__": 1, "values": {"side": 2.0}}
 
@@ -99,6 +115,27 @@ VALUES: list[Row | RowOf] = [
     (datetime, datetime(2026, 5, 17, 8, 30), "2026-05-17T08:30:00"),
     (datetime, datetime(2026, 5, 17, 8, tzinfo=UTC), "2026-05-17T08:00:00+00:00"),
     (datetime, datetime(1, 1, 1, 0, 0, 0, 1, EAST), "0001-01-01T00:00:00.000001+05:30"),
+    (datetime, datetime(2026, 5, 17, 8, tzinfo=BERLIN), "2026-05-17T08:00:00+02:00[Europe/Berlin]"),
+    (
+        datetime,
+        datetime(2026, 10, 25, 2, tzinfo=BERLIN, fold=1),
+        "2026-10-25T02:00:00+01:00[Europe/Berlin]",
+    ),
+    (
+        datetime,
+        datetime(2026, 3, 29, 2, tzinfo=BERLIN, fold=1),
+        "2026-03-29T02:00:00+02:00[Europe/Berlin]",
+    ),
+    (datetime, datetime(1890, 1, 1, tzinfo=BERLIN), "1890-01-01T00:00:00+00:53:28[Europe/Berlin]"),
+    (
+        datetime,
+        datetime(2026, 1, 1, tzinfo=BERLIN, fold=1),
+        "2026-01-01T00:00:00+01:00[Europe/Berlin][_fold=1]",
+    ),
+    (datetime, datetime(2026, 5, 17, tzinfo=ZoneInfo("UTC")), "2026-05-17T00:00:00+00:00[UTC]"),
+    (datetime, datetime(2026, 10, 25, 2, fold=1), "2026-10-25T02:00:00[_fold=1]"),
+    (time, time(2, tzinfo=BERLIN), "02:00:00[Europe/Berlin]"),
+    (time, time(2, tzinfo=ZoneInfo("Etc/GMT+5"), fold=1), "02:00:00-05:00[Etc/GMT+5][_fold=1]"),
     (date, date(2026, 5, 17), "2026-05-17"),
     (time, time(23, 59, 59, 999_999, UTC), "23:59:59.999999+00:00"),
     (timedelta, timedelta(0), "PT0S"),
@@ -151,15 +188,21 @@ VALUES: list[Row | RowOf] = [
         },
     ),
     (int | list[int] | dict[str, int], {"a": 1}, {"a": 1}),
-    (datetime | str, "2026-05-17", "2026-05-17"),
+    (datetime | str, "Monday", "Monday"),
+    (datetime | str, "2026-05-17", {"__type__": "str", "value": "2026-05-17"}),
     (date | str, date(2026, 5, 17), {"__type__": "date", "value": "2026-05-17"}),
-    (Side | str, "left", "left"),
+    (Side | str, "left", {"__type__": "str", "value": "left"}),
     (Side | str, Side.LEFT, {"__type__": "Side", "value": "left"}),
     (Level | int, Level.LOW, {"__type__": "Level", "value": 1}),
     (Size | dict[str, int], Size(1), {"__type__": "Size", "value": {"width": 1, "height": 1}}),
     (list[int] | set[int], {1}, {"__type__": "set[int]", "value": [1]}),
-    (Any, {"__type__": "float", "value": "inf"}, {"__type__": "float", "value": "inf"}),
-    (dict[str, str], {"__type__": "a", "value": "b"}, {"__type__": "a", "value": "b"}),
+    (Any, TAG, {"__type__": "dict", "value": TAG}),
+    (Any, {"__type__": 1}, {"__type__": "dict", "value": {"__type__": 1}}),
+    (dict[str, str], TAG, {"__type__": "dict", "value": TAG}),
+    (float | dict[str, str], TAG, {"__type__": "dict", "value": TAG}),
+    (Level | int, 1, {"__type__": "int", "value": 1}),
+    (Level | int, 7, 7),
+    (Side | Literal["left", "no"], "left", {"__type__": "str", "value": "left"}),
     lambda c: (c.Circle, c.Circle(radius=2.0), CIRCLE),
     lambda c: (a_list[c.Circle], [c.Circle(radius=2.0)], [CIRCLE]),
     lambda c: (a_dict[str, a_list[c.Circle]], {"a": [c.Circle(radius=2.0)]}, {"a": [CIRCLE]}),
@@ -191,6 +234,8 @@ WRONG_VALUES: list[Row | RowOf] = [
     (bool, 1, ": expected bool, got 1 (int)"),
     (date, datetime(2026, 5, 17), ": expected date, got datetime.datetime(2026, 5, 17, 0, 0)"),
     (Colour, "red", ": expected Colour, got 'red' (str)"),
+    (datetime, datetime(2026, 5, 17, tzinfo=Other()), ": expected a ZoneInfo with a name or"),
+    (time, time(8, tzinfo=Other()), ": expected a ZoneInfo with a name or a fixed offset"),
     (Literal["left"], "right", ": expected Literal['left'], got 'right' (str)"),
     (Literal[1], True, ": expected Literal[1], got True (bool)"),
     (list[int], (1,), ": expected list[int], got (1,) (tuple)"),
@@ -219,6 +264,10 @@ WRONG_JSON: list[Row | RowOf] = [
     (timedelta, "PT", ": expected timedelta ("),
     (timedelta, "PT" + "9" * 30 + "H", ": expected timedelta ("),
     (date, "2026-13-01", ": expected date (month must be in 1..12"),
+    (datetime, "2026-05-17T08:00:00+02:00[Europe]", ": expected datetime ("),
+    (datetime, "2026-05-17T08:00:00+02:00[../etc/passwd]", ": expected datetime ("),
+    (datetime, "2026-05-17T08:00:00+02:00[Mars/Port]", ": expected datetime ('No time zone found"),
+    (time, "08:00[Europe/Berlin", ": expected time (a time zone is written as [Europe/Berlin])"),
     (datetime, 1_800_000_000, ": expected datetime, got 1800000000 (int)"),
     (Decimal, "one", ": expected Decimal ("),
     (uuid.UUID, "1", ": expected UUID ("),

@@ -11,6 +11,7 @@ from enum import Enum, IntEnum, IntFlag, StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, NewType
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
@@ -55,7 +56,10 @@ TEXTS = st.text(st.characters(exclude_categories=()), max_size=6)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 INFINITE = st.sampled_from([float("inf"), float("-inf")])
 MINUTES = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timedelta(minutes=minutes))
-ZONES = st.none() | st.just(UTC) | MINUTES.map(timezone)
+NAMED = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"]
+ZONES = st.none() | st.just(UTC) | MINUTES.map(timezone) | st.sampled_from(NAMED).map(ZoneInfo)
+# The clocks of Berlin are set back at three, those of New York a week later.
+NIGHT, LATER = datetime(2026, 10, 25), datetime(2026, 10, 25, 5)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | FINITE | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -73,9 +77,8 @@ HASHABLE = [
     Shape(Decimal, st.decimals(allow_nan=False)),
     Shape(PurePosixPath, TEXTS.map(PurePosixPath)),
     Shape(date, st.dates()),
-    # ISO 8601 has no fold.
-    Shape(datetime, st.datetimes(timezones=ZONES).map(lambda moment: moment.replace(fold=0))),
-    Shape(time, st.times(timezones=ZONES).map(lambda moment: moment.replace(fold=0))),
+    Shape(datetime, st.datetimes(timezones=ZONES) | st.datetimes(NIGHT, LATER, timezones=ZONES)),
+    Shape(time, st.times(timezones=ZONES)),
     Shape(timedelta, st.timedeltas()),
     Shape(Side, st.sampled_from(Side)),
     Shape(Level, st.sampled_from(Level)),

@@ -121,7 +121,10 @@ def deferring_effects(cls: type[StateBase]) -> Generator[list[StateBase]]:
     try:
         yield deferred
     except TypeMismatchError as error:
-        raise HydrationError(f"Cannot hydrate {describe_mismatch(cls.__name__, error)}") from error
+        raise HydrationError(
+            f"Cannot hydrate {describe_mismatch(cls.__name__, error)}; if the declared type has "
+            "changed, the class needs a new __version__, and __migrate__ must convert the value"
+        ) from error
     except RecursionError as error:
         raise HydrationError(f"Cannot hydrate {cls.__name__}: nested too deeply") from error
     finally:

@@ -11,7 +11,7 @@ from ._tracked import Container, coerce
 from ._tree import MISSING, Parent, ParentRef, StateBase, Values, attach, detach, is_same
 from ._types.base import NO_STATES, TypeHandler, TypeMismatchError
 from ._types.compound import AnyObject
-from .fields import Field
+from .fields import Field, fields_of
 from .reactive import BoundFunction, ReactiveDescriptor
 from .strictness import is_strict
 
@@ -34,6 +34,7 @@ class StateNode(Parent):
         values: The values of its fields.
         dispatcher: Its listeners, once it has had one.
         bound: Its computed values, effects and queries, by their descriptors.
+        complete: Whether it was constructed, with its hooks.
         newer: The version and the unknown values of the newer payload that it came from.
     """
 
@@ -44,6 +45,7 @@ class StateNode(Parent):
         "_links",
         "_state",
         "bound",
+        "complete",
         "dispatcher",
         "lenient",
         "newer",
@@ -55,7 +57,7 @@ class StateNode(Parent):
         self._class, self._state = type(state), ref(state)
         self._links: dict[int, ParentLink] = {}
         self._dependents: dict[str, Dependents] = {}
-        self.lenient = False
+        self.lenient = self.complete = False
         self.values: Values = {}
         self.dispatcher: ChangeDispatcher | None = None
         self.bound: dict[ReactiveDescriptor[Any], BoundFunction] = {}
@@ -73,7 +75,7 @@ class StateNode(Parent):
         Most writes are of this kind. The caller must hold the lock.
         """
         observed = self._dependents or self._links or self.dispatcher
-        if observed or self.lenient or not field.handler.immutable:
+        if observed or self.lenient or not field.handler.immutable or field.handler.opaque:
             return False
         try:
             self.values[field.name] = field.handler.validate(value, NO_STATES)
@@ -127,6 +129,20 @@ class StateNode(Parent):
             case _:
                 parent.become_lenient()
                 return coerce(parent, _ANY_OBJECT, value, field)
+
+    def check_codec(self, parent: Parent, value: object, field: str) -> None:
+        """Raise TypeMismatchError for a value that the codec rejects, in strict mode."""
+        codec = self._class.__codec__
+        checked = is_strict(self._class.__strict__) and codec.any_type
+        if checked and self._is_drained(parent, field) and (problem := codec.find_problem(value)):
+            raise TypeMismatchError(value, problem)
+
+    def _is_drained(self, parent: Parent, field: str) -> bool:
+        while parent is not self:
+            [outer] = parent.parents()
+            field = outer.locate(cast(Container[Any], parent), parent)
+            parent = outer
+        return fields_of(self._class)[field].drained
 
     def _describe(self, parent: Parent, field: str) -> str:
         path = f".{field}" if field else "[...]"

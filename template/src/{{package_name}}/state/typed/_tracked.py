@@ -37,10 +37,12 @@ def coerce(parent: Parent, handler: TypeHandler, value: object, field: str = "")
     context = NO_STATES if handler.immutable else LoadContext()
     try:
         kept = handler.validate(value, context)
-        if kept is value and not context.states:
+        if kept is value and not context.states and not handler.opaque:
             return kept
         if (root := parent.root()) is None:
             return value
+        if handler.opaque:
+            root.check_codec(parent, value, field)
         if context.states:
             root.reject_cycles(context.states, parent, field)
         return kept

@@ -1,8 +1,10 @@
 """The tree of a state: its nodes, the parents that contain them, and the links between both."""
 
 import copy
-from abc import ABC, abstractmethod
+from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
@@ -23,6 +25,10 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
+
+
+class EncodedPayload(dict[str, Any]):
+    """A payload whose values are in the forms of JSON, as a codec encodes and decodes it."""
 
 
 class Slot(Protocol):
@@ -136,7 +142,20 @@ class TreeNode(ABC):
         """Return a deep copy in plain Python objects."""
 
 
-class StateBase(TreeNode):
+class StateMeta(ABCMeta):
+    """The class of state classes: it completes a state after its whole `__init__`."""
+
+    if not TYPE_CHECKING:  # pragma: no branch - a checker would accept any arguments
+
+        def __call__(cls, /, *args: object, **values: object) -> object:
+            """Return a complete state; one whose `__init__` raises runs no hooks."""
+            state = super().__call__(*args, **values)
+            if isinstance(state, cls):  # __new__ may return anything
+                state._state_complete()
+            return state
+
+
+class StateBase(TreeNode, metaclass=StateMeta):
     """The part of a state that the modules below it need."""
 
     __slots__ = ()
@@ -151,14 +170,18 @@ class StateBase(TreeNode):
 
     # Any, because libraries resolve the annotations of a class and of its bases at run time.
     __codec__: ClassVar[Any]
-    _state_fields: ClassVar[Mapping[str, Any]] = {}
-    _state_declared: ClassVar[Mapping[str, Any]] = {}
+    _state_fields: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    _state_declared: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     # Whether the fields are resolved later, because an annotation is not defined yet.
     _state_pending: ClassVar[bool] = False
 
     # The parts of the public class that run while a state is hydrated.
     @abstractmethod
     def __post_init__(self) -> None: ...
+
+    @abstractmethod
+    def _state_complete(self) -> None:
+        """Fill in defaults after `__init__`, and run the hooks."""
 
     @classmethod
     @abstractmethod
@@ -193,6 +216,8 @@ def drained(value: object) -> Any:
 def is_same(handler: "TypeHandler", before: object, after: object) -> bool:
     """Return whether replacing a value by another is not a change."""
     same_type = handler.immutable and type(before) is type(after)
+    if isinstance(before, datetime | time) and repr(before) != repr(after):
+        return False  # the same moment in two time zones is equal
     return before is after or (same_type and bool(before == after))
 
 

@@ -3,18 +3,38 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, NoReturn, Self, TypeVar
 
 from .._display import short_repr
-from .._tree import StateBase, drained
+from .._tree import EncodedPayload, StateBase, drained
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Marks JSON whose type its shape does not show.
+# Marks JSON whose type its shape does not show: `{"__type__": <name>, "value": <JSON>}`.
 TAG = "__type__"
+
+
+def tagged(name: str, value: object) -> dict[str, Any]:
+    """Return a value with a tag."""
+    return {TAG: name, "value": value}
+
+
+def tag_of(value: Any) -> str | None:
+    """Return the name in the tag of a value, None if it has no tag."""
+    match value:
+        case {"__type__": str(name), "value": _}:
+            return name if len(value) == 2 else None
+        case _:
+            return None
+
+
+def untag(value: Any, *names: str) -> Any:
+    """Return the value in a tag that has one of the names, and any other value as it is."""
+    return value["value"] if tag_of(value) in names else value
 
 
 class TypeMismatchError(Exception):
@@ -55,14 +75,40 @@ class LoadContext:
 
     Attributes:
         stored: Whether the value comes from a payload, and may have the form of JSON.
+        encoded: Whether the payload is in the forms of JSON, so that a tag in it is a tag and
+            not a dict of the user.
+        exact: Whether nothing but the codec has written the values, so that one that fits
+            two members of a union was written by another declaration.
         states: The states in it, inner ones first.
         outdated: Whether something was migrated or dropped, so that the payload holds more.
     """
 
-    def __init__(self, *, stored: bool = False) -> None:
+    def __init__(self, *, stored: bool = False, encoded: bool = False) -> None:
         self.stored = stored
+        self.encoded = encoded
+        self.exact: bool = encoded
         self.states: list[StateBase] = []
         self.outdated = False
+
+    @classmethod
+    def of_payload(cls, payload: object) -> Self:
+        """Return the context of a payload."""
+        return cls(stored=True, encoded=isinstance(payload, EncodedPayload))
+
+    def merge(self, other: "LoadContext") -> None:
+        """Add the side results of a validation of a part."""
+        self.states += other.states
+        self.outdated |= other.outdated
+
+    @contextmanager
+    def within(self, *, migrated: bool) -> Generator[None]:
+        """Validate the values of one state in the block; a migration may have written them."""
+        exact = self.exact
+        self.exact, self.outdated = exact and not migrated, self.outdated or migrated
+        try:
+            yield
+        finally:
+            self.exact = exact
 
 
 # For handlers of immutable types: their values contain no states to collect.
@@ -77,12 +123,17 @@ class TypeHandler(ABC):
         json_types: The Python types that its JSON decodes to.
         immutable: Whether its values never change.
         holds_states: Whether its values contain states, whose class a payload does not name.
+        opaque: Whether its values may be of any type, so that only the codec can tell whether
+            it can encode them.
+        part_names: The names of the handlers of its containers, if it is not one itself.
     """
 
     name: str
+    part_names: Collection[str] = ()
     json_types: frozenset[type] = frozenset({str})
     immutable = True
     holds_states = False
+    opaque = False
 
     @abstractmethod
     def validate(self, value: Any, context: LoadContext) -> Any:
@@ -130,6 +181,12 @@ class TypeHandler(ABC):
         """Return a value of one of some types; raise TypeMismatchError for any other."""
         return value if isinstance(value, types) else self.reject(value)
 
+    def expect_stored(self, value: object, context: LoadContext, *types: type) -> Any:
+        """Return a value of one of some types, without the tag that a union has given to it."""
+        if context.stored and not isinstance(value, types):
+            value = untag(value, self.name)
+        return self.expect(value, *types)
+
     def reject(self, value: object) -> NoReturn:
         """Raise TypeMismatchError."""
         raise TypeMismatchError(value, f"expected {self.name}")
@@ -149,7 +206,7 @@ class CollectionHandler(TypeHandler):
 
     def __init__(self, name: str, item: TypeHandler) -> None:
         self.name, self.item = name, item
-        self.holds_states = item.holds_states
+        self.holds_states, self.opaque = item.holds_states, item.opaque
 
 
 class Scalar(TypeHandler):
@@ -162,6 +219,7 @@ class Scalar(TypeHandler):
         narrower: dict[type, list[type]] = {float: [int, bool], int: [bool]}
         more = [each for wide in given for each in narrower.get(wide, [])]
         self.types = self.json_types = frozenset(given + more)
+        self._names = [each.__name__ for each in self.types]
 
     def validate(self, value: object, context: LoadContext) -> object:
         """Return the value."""
@@ -169,13 +227,15 @@ class Scalar(TypeHandler):
             return value
         if context.stored and float in self.types and (number := _to_number(value)):
             return number
+        if context.stored and type(found := untag(value, *self._names)) in self.types:
+            return found
         self.reject(value)
 
     def to_json(self, value: object) -> object:
         """Return the value; a float that JSON lacks, such as infinity, gets a tag."""
         if type(value) not in self.types:
             self.reject(value)
-        return value if _is_finite(value) else {TAG: "float", "value": repr(value)}
+        return value if _is_finite(value) else tagged("float", repr(value))
 
     def all_valid_unchanged(self, values: Iterable[object]) -> bool:
         """Return whether all values are valid, much faster than one by one."""
@@ -193,9 +253,9 @@ def _is_finite(value: object) -> bool:
     return type(value) is not float or math.isfinite(value)
 
 
-def _to_number(value: Any) -> float | None:
-    match value:
-        case {"__type__": "float", "value": "nan" | "inf" | "-inf" as text} if len(value) == 2:
+def _to_number(value: object) -> float | None:
+    match untag(value, "float"):
+        case "nan" | "inf" | "-inf" as text if text is not value:
             return float(text)
         case _:
             return None
@@ -208,10 +268,11 @@ class LiteralValue(TypeHandler):
         self.name = f"Literal[{', '.join(map(repr, values))}]"
         self.json_types = frozenset(map(type, values))
         self._values = values
+        self._names = [each.__name__ for each in self.json_types]
 
     def validate(self, value: object, context: LoadContext) -> object:
         """Return the value."""
-        return self.to_json(value)
+        return self.to_json(untag(value, *self._names) if context.stored else value)
 
     def to_json(self, value: object) -> object:
         """Return the value."""
@@ -229,24 +290,34 @@ class Encoded(TypeHandler):
         encode: Callable[[Any], object],
         decode: Callable[[Any], object],
         json_types: Iterable[type] = (str,),
+        is_encodable: Callable[[Any], bool] | None = None,
     ) -> None:
         self.name, self.json_types = cls.__name__, frozenset(json_types)
+        self._is_encodable = is_encodable
         self._class, self._encode, self._decode = cls, encode, decode
 
     def validate(self, value: object, context: LoadContext) -> object:
         """Return the value, or the value that its JSON stands for."""
         if self._is_instance(value):
-            return value
-        if context.stored and type(value) in self.json_types:
+            return self._expect_encodable(value)
+        if context.stored and type(form := untag(value, self.name)) in self.json_types:
             try:
-                return self._decode(value)
-            except (ValueError, ArithmeticError, LookupError) as error:
+                return self._decode(form)
+            except (ValueError, ArithmeticError, LookupError, OSError) as error:
                 raise TypeMismatchError(value, f"expected {self.name} ({error})") from error
         self.reject(value)
 
     def to_json(self, value: object) -> object:
         """Return the JSON of the value."""
-        return self._encode(value) if self._is_instance(value) else self.reject(value)
+        if not self._is_instance(value):
+            self.reject(value)
+        return self._encode(self._expect_encodable(value))
+
+    def _expect_encodable(self, value: object) -> object:
+        if self._is_encodable and not self._is_encodable(value):
+            expected = "expected a ZoneInfo with a name or a fixed offset as its time zone"
+            raise TypeMismatchError(value, expected)
+        return value
 
     def _is_instance(self, value: object) -> bool:
         # A datetime is a date, and would come back without its time.
@@ -259,6 +330,7 @@ class Opaque(TypeHandler):
     """Any other type, for values that are not stored, or that are pickled."""
 
     immutable = False
+    opaque = True
 
     def __init__(self, annotation: object) -> None:
         self.name = getattr(annotation, "__name__", str(annotation))

@@ -1,6 +1,6 @@
 """Handlers of the types that have parts: containers, unions, and those that allow anything."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
 from .._tracked import Collection, TrackedDict, TrackedList, TrackedSet, TrackedTuple
@@ -14,6 +14,9 @@ from .base import (
     TypeHandler,
     TypeMismatchError,
     convert,
+    tag_of,
+    tagged,
+    untag,
 )
 
 R = TypeVar("R")
@@ -48,7 +51,7 @@ class ListOf(CollectionHandler):
 
     def validate(self, value: object, context: LoadContext) -> TrackedList:
         """Return a tracked copy."""
-        given: list[object] = self.expect(value, list)
+        given: list[object] = self.expect_stored(value, context, list)
         return TrackedList(self.item.validate_all(range(len(given)), given, context), self)
 
     def to_json(self, value: object) -> object:
@@ -67,7 +70,8 @@ class SetOf(CollectionHandler):
 
     def validate(self, value: object, context: LoadContext) -> object:
         """Return a frozenset, or a tracked copy of a set."""
-        given: frozenset[object] = self.expect(value, self._class, *[list] * context.stored)
+        types = [self._class, *[list] * context.stored]
+        given: frozenset[object] = self.expect_stored(value, context, *types)
         items = self.item.validate_all(range(len(given)), given, context)
         try:
             return frozenset(items) if self.immutable else TrackedSet(items, self)
@@ -95,10 +99,12 @@ class TupleOf(TypeHandler):
         self._items, self._repeated = items, repeated
         self.immutable = all(item.immutable for item in items)
         self.holds_states = any(item.holds_states for item in items)
+        self.opaque = any(item.opaque for item in items)
 
     def validate(self, value: object, context: LoadContext) -> tuple[object, ...]:
         """Return a tuple, a tracked one if an element can change."""
-        pairs = self._pair(self.expect(value, tuple, *[list] * context.stored))
+        types = [tuple, *[list] * context.stored]
+        pairs = self._pair(self.expect_stored(value, context, *types))
         items = convert(pairs, lambda pair: pair[0].validate(pair[1], context))
         tracked = any(isinstance(item, TreeNode) for item in items)
         return TrackedTuple(items, self) if tracked else tuple(items)
@@ -121,17 +127,25 @@ class TupleOf(TypeHandler):
 
 
 class DictOf(CollectionHandler):
-    """`dict[str, int]`: an object in JSON, or a list of pairs if the keys are not text."""
+    """`dict[str, int]`: an object in JSON, or a list of pairs if the keys are not text.
 
-    def __init__(self, key: TypeHandler, item: TypeHandler) -> None:
+    An object that looks like a tag gets a tag of its own, so that it is not taken for one. If
+    text is one of several types of the keys, the object of a dict whose keys were all text is
+    accepted too, and the opposite.
+    """
+
+    def __init__(self, key: TypeHandler, item: TypeHandler, *, escape: bool = True) -> None:
         super().__init__(f"dict[{key.name}, {item.name}]", item)
-        self.key = key
+        self.key, self._escape = key, escape
+        self.opaque |= key.opaque
         self._is_object = isinstance(key, Scalar) and key.name == _TEXT.name
-        self.json_types = frozenset({dict if self._is_object else list})
+        self.json_types = frozenset({dict} if self._is_object else {list})
+        self.json_types |= {dict} if _allows_text(key) else set()
 
     def validate(self, value: object, context: LoadContext) -> TrackedDict:
         """Return a tracked copy."""
-        keys, values = self._split(value, context)
+        form = self._unescape(value) if context.encoded else value
+        keys, values = self._split(form, context)
         keys = self.key.validate_all(keys, keys, context)
         values = self.item.validate_all(keys, values, context)
         try:
@@ -139,10 +153,20 @@ class DictOf(CollectionHandler):
         except TypeError as error:  # a key that is not hashable
             raise TypeMismatchError(value, f"expected {self.name} ({error})") from error
 
+    def _unescape(self, value: object) -> object:
+        form: Any = untag(value, self.name)
+        inner = untag(form, "dict")
+        if inner is form and isinstance(form, dict) and TAG in form:
+            self.reject(value)
+        return inner
+
     def _split(
         self, value: object, context: LoadContext
     ) -> tuple[Iterable[object], Iterable[object]]:
-        if context.stored and not self._is_object and _is_list_of_pairs(value):
+        if context.exact and type(value) is dict and dict not in self.json_types:
+            self.reject(value)
+        may_be_pairs = context.encoded or (context.stored and not self._is_object)
+        if may_be_pairs and _is_list_of_pairs(value):
             pairs = cast(list[tuple[object, object]], value)
             return [key for key, _ in pairs], [item for _, item in pairs]
         given: dict[object, object] = self.expect(value, dict)
@@ -152,109 +176,212 @@ class DictOf(CollectionHandler):
         """Return a dict, or a list of pairs."""
         given: dict[Any, object] = self.expect(value, dict)
         keys = self.key.to_json_all(given, given)
-        if self._is_object and self.item.all_json_unchanged(given.values()):
-            return given
-        pairs = zip(keys, self.item.to_json_all(given, given.values()), strict=True)
-        return dict(pairs) if self._is_object else [[*pair] for pair in pairs]
+        values = self.item.to_json_all(given, given.values())
+        if not self._is_object:
+            return [[*pair] for pair in zip(keys, values, strict=True)]
+        unchanged = self.item.all_json_unchanged(given.values())
+        form = given if unchanged else dict(zip(keys, values, strict=True))
+        return tagged("dict", form) if self._escape and TAG in form else form
 
 
 class Union(TypeHandler):
     """`int | list[str]`.
 
-    A member whose JSON looks like that of another gets a tag with its name there. Values
-    that JSON has too, such as text, do not.
+    A member whose JSON looks like that of another gets a tag with its name there. A value that
+    JSON has too, such as text, gets one only if another member could read it.
+
+    So a value of JSON without a tag is of the one member that can read it. If several can, it
+    was saved when the type was declared otherwise, and is rejected rather than guessed.
     """
 
     def __init__(self, members: list[TypeHandler], name: str = "") -> None:
         self.name = name or " | ".join(member.name for member in members)
         self.immutable = all(member.immutable for member in members)
         self.holds_states = any(member.holds_states for member in members)
-        self._members = members
-        self._tagged: dict[str, TypeHandler] = {}
-        for member in members:
-            if self._is_ambiguous(member):
-                if member.name in self._tagged:
-                    raise TypeError(f"{self.name} has two members of the same name")
-                self._tagged[member.name] = member
+        self.opaque = any(member.opaque for member in members)
+        self.members = members
+        ambiguous = [member.name for member in members if self._is_ambiguous(member)]
+        self._tagged = {*ambiguous}
+        if len(self._tagged) < len(ambiguous):
+            raise TypeError(f"{self.name} has two members of the same name")
         untagged = [member for member in members if member.name not in self._tagged]
-        self.json_types = frozenset[type]().union(*(member.json_types for member in untagged))
-        self.json_types |= {dict} if self._tagged else set()
+        self.json_types = _json_types_of(untagged) | ({dict} if self._tagged else set())
+        plain = [member for member in members if isinstance(member, _PLAIN)]
+        others = [member for member in members if not isinstance(member, _PLAIN)]
+        self._named = {member.name: member for member in others}
+        # The types of plain values that other members have in JSON too.
+        self._shared = _json_types_of(plain) & _json_types_of(others)
 
     def _is_ambiguous(self, member: TypeHandler) -> bool:
-        others = (other for other in self._members if other is not member)
-        return not isinstance(member, Scalar | LiteralValue) and any(
+        others = (other for other in self.members if other is not member)
+        return not isinstance(member, _PLAIN) and any(
             member.json_types & other.json_types for other in others
         )
 
     def validate(self, value: Any, context: LoadContext) -> object:
         """Return the value as the first member keeps it that allows it."""
-        if context.stored and (member := self._find_tagged(value)):
+        if context.exact:
+            return self._decode(value, context)
+        member = self._find_tagged(value) if context.stored else None
+        if member and (self.holds_states or context.encoded):
             return member.validate(value["value"], context)
+        try:
+            return self._validate_drained(value, context)
+        except TypeMismatchError:
+            if member is None:
+                raise
+            return member.validate(value["value"], context)
+
+    def _validate_drained(self, value: object, context: LoadContext) -> object:
         # A value that should have a tag and has none was drained, and is not JSON.
         plain = LoadContext()
+        members = self.members
+        if context.stored and tag_of(value) is not None:  # then it is a dict of the user
+            members = sorted(members, key=lambda member: dict not in member.json_types)
         validated = self._first(
             value,
+            members,
             lambda member: member.validate(
                 value, plain if member.name in self._tagged and context.stored else context
             ),
         )
-        context.states += plain.states
+        context.merge(plain)
         return validated
+
+    def _decode(self, value: Any, context: LoadContext) -> object:
+        """Return the value that JSON stands for, without a guess."""
+        if member := self._find_tagged(value):
+            return member.validate(value["value"], context)
+        members = [member for member in self.members if self._may_read(member, value)]
+        if len(members) == 1:
+            return members[0].validate(value, context)
+
+        def read(member: TypeHandler) -> tuple[object, LoadContext]:
+            part = LoadContext(stored=True, encoded=True)
+            return member.validate(value, part), part
+
+        (first, part), *others = self._results(value, members, read)
+        if any(not _is_identical(first, other) for other, _ in others):
+            raise TypeMismatchError(value, f"expected {self.name}, and cannot tell which it is")
+        context.merge(part)
+        return first
+
+    def _may_read(self, member: TypeHandler, value: object) -> bool:
+        if tag_of(value) is not None:
+            return True
+        has_class = not (member.holds_states and member.name in self._tagged)
+        return has_class and type(value) in member.json_types
 
     def all_valid_unchanged(self, values: Iterable[object]) -> bool:
         """Return whether one member allows all values."""
-        return any(member.all_valid_unchanged(values) for member in self._members)
+        return not self._shares_any(values) and any(
+            member.all_valid_unchanged(values) for member in self.members
+        )
 
     def all_json_unchanged(self, values: Iterable[object]) -> bool:
         """Return whether all values are of one member, and JSON has them."""
-        return any(member.all_json_unchanged(values) for member in self._members)
+        return not self._shares_any(values) and any(
+            member.all_json_unchanged(values) for member in self.members
+        )
+
+    def _shares_any(self, values: Iterable[object]) -> bool:
+        return bool(self._shared) and not self._shared.isdisjoint(map(type, values))
 
     def drain(self, value: object) -> Any:
         """Return a deep copy; a value with states gets its tag here: payloads have no class."""
-        name = type(value).__name__ if isinstance(value, StateBase) else ""
-        if isinstance(value, Collection | TrackedTuple) and self.holds_states:
+        plain, name = drained(value), ""
+        if isinstance(value, StateBase):
+            name = type(value).__name__
+        elif isinstance(value, Collection | TrackedTuple) and self.holds_states:
             name = value.handler.name
-        return self._tag(self._tagged.get(name), drained(value))
+            name = next((m.name for m in self.members if name in m.part_names), name)
+        looks_tagged = self.holds_states and tag_of(plain) is not None
+        return tagged(name, plain) if name in self._tagged or looks_tagged else plain
 
     def to_json(self, value: Any) -> object:
         """Return the JSON of the first member that has the value."""
-        if member := self._find_tagged(value):
+        if self.holds_states and (member := self._find_tagged(value)):
             return self._tag(member, member.to_json(value["value"]))
         return self._first(
-            value, lambda member: self._tag(self._tagged.get(member.name), member.to_json(value))
+            value, self.members, lambda member: self._tag(member, member.to_json(value))
         )
 
-    def _first(self, value: object, function: Callable[[TypeHandler], R]) -> R:
+    def _tag(self, member: TypeHandler, form: object) -> object:
+        if member.name in self._tagged:
+            return tagged(member.name, form)
+        if isinstance(member, _PLAIN) and type(form) in self._shared and self._misleads(form):
+            return tagged(type(form).__name__, form)
+        return form
+
+    def _misleads(self, form: object) -> bool:
+        try:
+            self._decode(form, LoadContext(stored=True, encoded=True))
+        except TypeMismatchError:
+            return True
+        return False
+
+    def _first(
+        self, value: object, members: Iterable[TypeHandler], function: Callable[[TypeHandler], R]
+    ) -> R:
+        return next(self._results(value, members, function))
+
+    def _results(
+        self, value: object, members: Iterable[TypeHandler], function: Callable[[TypeHandler], R]
+    ) -> Iterator[R]:
+        """Return the results for the members that accept a value, of which there is one or more."""
         deepest: TypeMismatchError | None = None
-        for member in self._members:
+        accepted = False
+        for member in members:
             try:
-                return function(member)
+                result = function(member)
             except TypeMismatchError as error:
                 if error.path and not (deepest and len(deepest.path) >= len(error.path)):
                     deepest = error
-        if deepest:
+            else:
+                accepted = True
+                yield result
+        if deepest and not accepted:
             raise deepest
-        self.reject(value)
+        if not accepted:
+            self.reject(value)
 
-    def _find_tagged(self, value: Any) -> TypeHandler | None:
-        match value:
-            case {"__type__": str(name), "value": _} if len(value) == 2:
-                return self._tagged.get(name)
-            case _:
-                return None
+    def _find_tagged(self, value: object) -> TypeHandler | None:
+        return self._named.get(tag_of(value) or "")
 
-    def _tag(self, member: TypeHandler | None, value: object) -> object:
-        return {TAG: member.name, "value": value} if member else value
+
+# Their values are JSON as they are.
+_PLAIN = (Scalar, LiteralValue)
+
+
+def _json_types_of(members: Iterable[TypeHandler]) -> frozenset[type]:
+    return frozenset[type]().union(*(member.json_types for member in members))
+
+
+def _is_identical(one: object, other: object) -> bool:
+    # 1, True and a member of an IntEnum are equal, at any depth.
+    return type(one) is type(other) and repr(one) == repr(other)
+
+
+def _allows_text(handler: TypeHandler) -> bool:
+    if isinstance(handler, Union):
+        return any(map(_allows_text, handler.members))
+    return isinstance(handler, _PLAIN) and str in handler.json_types
 
 
 class AnyJson(Union):
-    """`Any`: a value that JSON has."""
+    """`Any`: a value that JSON has.
+
+    Args:
+        escape: Whether an object that looks like a tag gets a tag of its own.
+    """
 
     immutable = False
     name = "a value of JSON"
 
-    def __init__(self) -> None:
-        super().__init__([_JsonScalar(), ListOf(self), DictOf(_TEXT, self)], self.name)
+    def __init__(self, *, escape: bool = True) -> None:
+        parts: list[TypeHandler] = [_JsonScalar(), ListOf(self), DictOf(_TEXT, self, escape=escape)]
+        super().__init__(parts, self.name)
+        self.part_names = {part.name for part in parts}
 
     def reject(self, value: object) -> NoReturn:
         """Raise TypeMismatchError."""
@@ -265,6 +392,7 @@ class AnyObject(TypeHandler):
     """Any value, where its type does not matter; containers are tracked."""
 
     immutable = False
+    opaque = True
     name = "anything"
 
     def __init__(self) -> None:
@@ -274,6 +402,7 @@ class AnyObject(TypeHandler):
             set: SetOf(set, self),
             tuple: TupleOf([self], repeated=True),
         }
+        self.part_names = {part.name for part in self._parts.values()}
 
     def validate(self, value: object, context: LoadContext) -> object:
         """Return a tracked copy of a container, and any other value as it is."""
