@@ -53,14 +53,38 @@ def make_package(project: Path, package: str) -> Path:
     return project
 
 
+# A path is not a pattern: `[1]` matches only "1", where the path has three characters.
+PLACES = ("project", "[x] * (y)?", "[!a-z]")
+
+
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("package", ["src/theirs", "theirs"])
-def test_the_layout_is_found_and_nothing_else_is_touched(package: str, tmp_path: Path) -> None:
-    project = make_package(tmp_path / "project", package)
+def test_the_layout_is_found_and_nothing_else_is_touched(
+    package: str, place: str, tmp_path: Path
+) -> None:
+    project = make_package(tmp_path / place, package)
     before = files_of(project)
     render(project, project_type="modules_only", package_name="theirs")
     after = files_of(project)
     assert after.keys() - before.keys() == added(package)
     assert before == {path: after[path] for path in before}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_their_modules_are_found_wherever_the_project_lies(place: str, tmp_path: Path) -> None:
+    project = make_package(tmp_path / place, "src/theirs")
+    theirs = project / "src/theirs/utils/__init__.py"
+    theirs.parent.mkdir()
+    theirs.write_text("ANSWER = 42\n")
+    (project / "src/theirs/state.py").touch()
+    answers: dict[str, Any] = {"project_type": "modules_only", "package_name": "theirs"}
+    with pytest.raises(ValueError, match=r"Rename src/theirs/state\.py"):
+        render(project, **answers, state_stores=["json"])
+    render(project, **answers)
+    assert theirs.read_text() == "ANSWER = 42\n"
+    theirs.parent.with_suffix(".py").touch()
+    with pytest.raises(ValueError, match=r"Rename src/theirs/utils\.py"):
+        render(project, **answers)
 
 
 def test_a_template_in_a_folder_that_looks_like_a_pattern_gives_the_flat_layout(

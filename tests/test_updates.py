@@ -215,6 +215,14 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     assert "how-to/persist-application-state.md" in navigation
 
 
+def test_an_example_does_not_overwrite_the_program_wherever_it_lies(
+    template: Path, tmp_path: Path
+) -> None:
+    project = start(template, tmp_path / "[x] (y)?", include_persistence_helpers=False)
+    update(project, include_persistence_helpers=True)
+    assert not (project / "src" / "my_project" / "registry.py").exists()
+
+
 def test_a_feature_that_is_newer_than_the_project_arrives(tmp_path: Path) -> None:
     """The older template is this one without AGENTS.md: no question, no file, no block."""
     older = copy_template(tmp_path / "template")
