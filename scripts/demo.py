@@ -230,6 +230,7 @@ class Demo:
             path = f'PATH="{UV.parent}:$PATH"'
             self._screen.command("export", path, comment="uv, which the rest needs")
         self._screen.command("cd", self._shown_project())
+        self._screen.command("export", f"{STATE_FILE}={self._environment[STATE_FILE]}")
         self._screen.command("uv run", PROJECT, "get githbu")
         self._screen.command("make test", comment="shows what the tests do not reach: nothing")
         self._screen.command("make serve", comment="its guides, at http://127.0.0.1:8000")

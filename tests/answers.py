@@ -45,7 +45,7 @@ NOT_ASKED = {
         "include_github_actions",
         "include_pre_commit",
     },
-    **{kind: {"layout"} for kind in PROJECT_TYPES if kind != "modules_only"},
+    **{kind: {"layout", "modules_package"} for kind in PROJECT_TYPES if kind != "modules_only"},
 }
 # The example needs these, and the stores need the second of them.
 EXAMPLE_NEEDS = ("include_api_utilities", "include_persistence_helpers")

@@ -167,6 +167,13 @@ def test_every_question_says_what_it_is_for_and_has_a_default() -> None:
         assert question.get("when") is False or question.get("ask") is False or question["help"]
 
 
+def test_every_path_in_a_pattern_is_escaped() -> None:
+    configuration = (REPOSITORY / "copier.yml").read_text()
+    # `x | fileglob` binds only what is before it: a name, a call, or a group in parentheses.
+    for pattern in re.findall(r".*\| fileglob", configuration):
+        assert "as_pattern(" in pattern, pattern
+
+
 def test_the_template_needs_no_trust() -> None:
     configuration = load_yaml((REPOSITORY / "copier.yml").read_text())
     assert not {"_tasks", "_migrations", "_jinja_extensions"} & configuration.keys()

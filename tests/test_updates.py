@@ -1,5 +1,6 @@
 """An update brings new files and fixes, and loses no edit."""
 
+import itertools
 import re
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import pytest
 from answers import EXAMPLE_NEEDS, PROJECT_TYPES, asked, everything, nothing
 from checks import find_faults, load_yaml
 from copier import Settings, run_update
+from jinja2 import StrictUndefined, meta
+from jinja2.sandbox import SandboxedEnvironment
 from support import REPOSITORY, commit_all, copy_template, files_of, git, render, run
 
 CONFLICT = re.compile(r"^(<<<<<<<|>>>>>>>)", re.MULTILINE)
@@ -216,6 +219,14 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     assert "how-to/persist-application-state.md" in navigation
 
 
+def test_an_example_does_not_overwrite_the_program_wherever_it_lies(
+    template: Path, tmp_path: Path
+) -> None:
+    project = start(template, tmp_path / "[x] (y)?", include_persistence_helpers=False)
+    update(project, include_persistence_helpers=True)
+    assert not (project / "src" / "my_project" / "registry.py").exists()
+
+
 def test_an_update_offers_a_feature_that_is_newer_than_the_project(tmp_path: Path) -> None:
     """The older template is this one without AGENTS.md: without its question, file and block."""
     older = copy_template(tmp_path / "template")
@@ -269,29 +280,56 @@ def test_an_update_keeps_the_year_of_the_licence(template: Path, tmp_path: Path)
 
 
 TAGS = run("git", "tag", "--list", "v*", cwd=REPOSITORY).stdout.split()
+# States of before the first release: of each, the project types that its newest features concern.
+EARLIER = [
+    ("b3f74ba", "cli_tool"),
+    ("b3f74ba", "modules_only"),
+    ("c05b4f6", "cli_tool"),
+    ("c05b4f6", "library"),
+    ("cdacd3c", "modules_only"),
+    ("15536ee", "daemon"),
+    ("15536ee", "mcp_server"),
+    ("fe889cd", "web_service"),
+    ("7b14a6d", "daemon"),
+    ("7b14a6d", "modules_only"),
+]
+STATES = [(state, each) for state in (*TAGS, "HEAD") for each in PROJECT_TYPES] + EARLIER
 
 
-@pytest.mark.parametrize("project_type", PROJECT_TYPES)
-@pytest.mark.parametrize("tag", [*TAGS, "HEAD"])
-def test_a_project_from_a_released_version_updates_to_this_one(
-    tag: str, project_type: str, tmp_path: Path
+@pytest.mark.parametrize(("state", "project_type"), STATES)
+def test_an_untouched_project_of_every_earlier_state_becomes_a_fresh_copy(
+    state: str, project_type: str, tmp_path: Path
 ) -> None:
     template = tmp_path / "template"
-    run("git", "clone", "--quiet", REPOSITORY, template, cwd=tmp_path)
-    git(template, "checkout", "--quiet", "-B", "released", tag)
-    for other in TAGS:
-        git(template, "tag", "--delete", other)
+    run("git", "clone", "--quiet", "--no-tags", REPOSITORY, template, cwd=tmp_path)
+    git(template, "checkout", "--quiet", "-B", "released", state)
     git(template, "tag", "v0.0.1")
     project = start(template, tmp_path / "sample", project_type=project_type)
     for part in ("includes", "template"):
-        shutil.rmtree(template / part)
+        shutil.rmtree(template / part, ignore_errors=True)
     copy_template(template)
     git(template, "add", "--all")
     git(template, "commit", "--quiet", "--allow-empty", "--message", "This one")
     git(template, "tag", "v0.0.2")
     update(project)
-    fresh = render(tmp_path / "fresh" / "sample", template, project_type=project_type)
+    # An older project does not have the answers to newer questions, so its defaults count.
+    stored = load_yaml((project / ".copier-answers.yml").read_text())
+    answers = {name: answer for name, answer in stored.items() if not name.startswith("_")}
+    fresh = render(tmp_path / "fresh" / "sample", template, **answers)
     assert files_of(project) == files_of(fresh)
+
+
+def test_each_list_of_files_is_rendered_for_a_template_that_lacks_any_of_its_names() -> None:
+    """An update renders the lists of this template with the names of the older one."""
+    environment = SandboxedEnvironment(undefined=StrictUndefined)
+    # Every state of the template has these.
+    always = {"package_name": "sample", "package_path": "sample", "project_type": "cli_tool"}
+    for block in load_yaml((REPOSITORY / "copier.yml").read_text())["_exclude"]:
+        names = sorted(meta.find_undeclared_variables(environment.parse(block)) - always.keys())
+        for values in itertools.product((None, True, False), repeat=len(names)):
+            pairs = zip(names, values, strict=True)
+            known = {name: value for name, value in pairs if value is not None}
+            environment.from_string(block).render(always | known)
 
 
 def test_a_conflict_keeps_both_sides_and_the_documented_command_finds_it(
