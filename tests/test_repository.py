@@ -87,14 +87,19 @@ def test_the_utilities_together_stay_within_their_limit_of_lines(tmp_path: Path)
     utils = render(tmp_path / "sample", project_type="library") / "src/sample/utils"
     # Lines of code, without docstrings, comments and blank lines.
     lines = {name: count_code_lines((utils / f"{name}.py").read_text()) for name in UTILITIES}
-    assert sum(lines.values()) <= 1300, lines
+    assert sum(lines.values()) <= 1400, lines
 
 
 # For a whole package: a file is split where a concept ends, not where a limit does.
+<<<<<<< HEAD
 @pytest.mark.parametrize(("package", "limit"), [("state", 1950), ("state/typed", 2200)])
 def test_a_package_stays_within_its_limit_of_lines(
     tmp_path: Path, package: str, limit: int
 ) -> None:
+=======
+@pytest.mark.parametrize(("package", "limit"), [("state", 2100), ("state/typed", 2200)])
+def test_a_package_is_small_enough_to_be_owned(tmp_path: Path, package: str, limit: int) -> None:
+>>>>>>> heads/f-stores
     project = render(
         tmp_path / "sample",
         project_type="library",
