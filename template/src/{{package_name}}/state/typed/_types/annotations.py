@@ -49,6 +49,7 @@ R = TypeVar("R")
 # Marks a field that is not drained.
 TRANSIENT = object()
 _UNIONS = (typing.Union, UnionType)
+_CONTAINERS: frozenset[object] = frozenset({list, dict, set, frozenset, tuple})
 _SCALARS = (str, int, float, bool, NoneType)
 
 
@@ -302,7 +303,7 @@ def _strip(annotation: Any) -> object:
 def _strip_parts(annotation: Any) -> object:
     """Return a type whose parts are stripped, so that `set[str]` is one type by any name."""
     origin: Any = get_origin(annotation)
-    if annotation is Ellipsis or origin not in (list, dict, set, frozenset, tuple):
+    if annotation is Ellipsis or origin not in _CONTAINERS:
         return annotation
     return origin[tuple(_strip_parts(_strip(each)) for each in get_args(annotation))]
 

@@ -123,8 +123,8 @@ class TypeHandler(ABC):
         json_types: The Python types that its JSON decodes to.
         immutable: Whether its values never change.
         holds_states: Whether its values contain states, whose class a payload does not name.
-        opaque: Whether its values may be of any type, so that only the codec can tell whether
-            it can encode them.
+        opaque: Whether its values may be of any type, so that only the codec knows which ones
+            it can encode.
         part_names: The names of the handlers of its containers, if it is not one itself.
     """
 

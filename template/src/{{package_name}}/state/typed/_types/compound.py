@@ -262,7 +262,7 @@ class Union(TypeHandler):
 
         (first, part), *others = self._results(value, members, read)
         if any(not _is_identical(first, other) for other, _ in others):
-            raise TypeMismatchError(value, f"expected {self.name}, and cannot tell which it is")
+            raise TypeMismatchError(value, f"expected {self.name}, but several of its types fit")
         context.merge(part)
         return first
 

@@ -9,7 +9,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _DURATION = re.compile(
     r"(-)?P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6}))?S)?)?", re.ASCII
 )
-# RFC 9557, 4.1, with a key of our own where the offset does not tell the fold.
+# RFC 9557, 4.1, with a key of our own where the offset does not show the fold.
 _MOMENT = re.compile(r"([^\[]*)(?:\[!?([\w.+/-]+)\])?(?:\[_fold=([01])\])?", re.ASCII)
 
 
