@@ -18,7 +18,7 @@ FEATURES = [name for name in questions() if name.startswith("include_")]
 # Tools' own ignore lists may name anything.
 LEAK_PATTERNS = {
     "include_api_utilities": (
-        r"normalize_input|InputFormat|\bResponse\.|responses\.py|errors\.py|validation\.py"
+        r"normalize_input|InputFormat|(?<!http\.)\bResponse\.|responses\.py|errors\.py|validation\.py"
         r"|AppError|_adapter"
     ),
     "include_example": r"registry|ServerDefinition|learn-from",
@@ -47,6 +47,8 @@ TYPE_LEAK_PATTERNS = {
     "mcp_server": r"mcpServers|mcp_adapter|server\.py|days_between",
     "web_service": r"fastapi|to_http_response|http_adapter|app\.py|problems\.py|ProblemAPI",
 }
+# A URL of a store that was not chosen gets an error that names the store.
+NAMES_STORES = ("state/stores/__init__.py", "tests/state/stores/test_open_store.py")
 # The modules work in any framework, and their guides show the usual ones.
 NAMES_FRAMEWORKS = ("user-docs/how-to/", "user-docs/reference/python-patterns")
 MAY_NAME_ANYTHING = {".gitignore", ".copier-answers.yml", "LICENSE", "CHANGELOG.md"}
@@ -141,7 +143,8 @@ def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[st
     off = [name for name in FEATURES if not answers.get(name, name not in absent)]
     patterns = [LEAK_PATTERNS[name] for name in off if name in LEAK_PATTERNS]
     stores = answers.get("state_stores", [])
-    patterns += [pattern for store, pattern in STORE_LEAK_PATTERNS.items() if store not in stores]
+    if not name.endswith(NAMES_STORES):
+        patterns += [p for store, p in STORE_LEAK_PATTERNS.items() if store not in stores]
     if not (stores or answers.get("include_typed_state")):
         patterns.append(ANY_STORE)
     if not name.startswith(NAMES_FRAMEWORKS):

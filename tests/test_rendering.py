@@ -32,4 +32,4 @@ def test_any_combination_of_answers_renders_cleanly(
 
 
 def test_a_default_project_has_few_files(tmp_path: Path) -> None:
-    assert len(files_of(render(tmp_path / "sample"))) <= 45
+    assert len(files_of(render(tmp_path / "sample"))) <= 46

@@ -11,6 +11,8 @@ _DURATION = re.compile(
 )
 # RFC 9557, 4.1, with a key of our own where the offset does not show the fold.
 _MOMENT = re.compile(r"([^\[]*)(?:\[!?([\w.+/-]+)\])?(?:\[_fold=([01])\])?", re.ASCII)
+# ZoneInfo raises these, among others for a folder of the database.
+_UNKNOWN_ZONE = (ValueError, LookupError, OSError)
 
 
 def from_duration(text: str) -> timedelta:
@@ -38,7 +40,7 @@ def has_known_zone(moment: datetime | time) -> bool:
     if isinstance(zone, ZoneInfo):
         try:
             return bool(zone.key and ZoneInfo(zone.key))
-        except (ValueError, LookupError, OSError):  # it was read from a file
+        except _UNKNOWN_ZONE:  # it was read from a file
             return False
     return zone is None or isinstance(zone, timezone)
 
