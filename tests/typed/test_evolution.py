@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import reduce
 from operator import or_
+from types import GenericAlias
 from typing import Any
 
 import pytest
@@ -388,7 +389,11 @@ def test_a_wider_or_narrower_union_keeps_the_value_and_its_type_or_needs_a_new_v
     narrow = data.draw(st.lists(st.sampled_from(wide), min_size=1, max_size=2, unique_by=id))
     container = data.draw(
         st.sampled_from(
-            [lambda union: union, lambda union: list[union], lambda union: dict[str, union]]
+            [
+                lambda union: union,
+                lambda union: GenericAlias(list, (union,)),
+                lambda union: GenericAlias(dict, (str, union)),
+            ]
         )
     )
     try:

@@ -57,7 +57,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 INFINITE = st.sampled_from([float("inf"), float("-inf")])
 MINUTES = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timedelta(minutes=minutes))
 NAMED = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"]
-ZONES = st.none() | st.just(UTC) | MINUTES.map(timezone) | st.sampled_from(NAMED).map(ZoneInfo)
+ZONES: Any = st.none() | st.just(UTC) | MINUTES.map(timezone) | st.sampled_from(NAMED).map(ZoneInfo)
 # The clocks of Berlin are set back at three, those of New York a week later.
 NIGHT, LATER = datetime(2026, 10, 25), datetime(2026, 10, 25, 5)
 JSON = st.recursive(
