@@ -138,7 +138,7 @@ class DataclassType(TypeHandler):
 
     def _construct(self, values: dict[str, object]) -> object:
         arguments = {name for name, each in self._fields.items() if each.init}
-        if signature(self._class).parameters.keys() == arguments:
+        if set(signature(self._class).parameters) == arguments:
             return self._class(**{n: value for n, value in values.items() if n in arguments})
         # With an InitVar, or an __init__ of its own: its arguments are not stored.
         made = cast(object, object.__new__(self._class))

@@ -126,6 +126,10 @@ class TupleOf(TypeHandler):
         return enumerate(zip(handlers, value, strict=True))
 
 
+def _is_plain_dict(value: object) -> bool:
+    return type(value) is dict
+
+
 class DictOf(CollectionHandler):
     """`dict[str, int]`: an object in JSON, or a list of pairs if the keys are not text.
 
@@ -163,7 +167,7 @@ class DictOf(CollectionHandler):
     def _split(
         self, value: object, context: LoadContext
     ) -> tuple[Iterable[object], Iterable[object]]:
-        if context.exact and type(value) is dict and dict not in self.json_types:
+        if context.exact and _is_plain_dict(value) and dict not in self.json_types:
             self.reject(value)
         may_be_pairs = context.encoded or (context.stored and not self._is_object)
         if may_be_pairs and _is_list_of_pairs(value):
