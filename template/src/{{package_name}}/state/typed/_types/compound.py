@@ -143,8 +143,8 @@ class DictOf(CollectionHandler):
         self.key, self._escape = key, escape
         self.opaque |= key.opaque
         self._is_object = isinstance(key, Scalar) and key.name == _TEXT.name
-        self.json_types = frozenset({dict} if self._is_object else {list})
-        self.json_types |= {dict} if _allows_text(key) else set()
+        forms: set[type] = {dict if self._is_object else list}
+        self.json_types = frozenset(forms | ({dict} if _allows_text(key) else set()))
 
     def validate(self, value: object, context: LoadContext) -> TrackedDict:
         """Return a tracked copy."""
