@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from answers import NOT_ASKED, PROJECT_TYPES
 from checks import load_yaml
+from jinja2 import Template
 from support import REPOSITORY, files_of, questions, render
 
 BAD_ANSWERS = [
@@ -165,6 +166,22 @@ def test_every_question_says_what_it_is_for_and_has_a_default() -> None:
     for name, question in questions().items():
         assert "default" in question, name
         assert question.get("when") is False or question.get("ask") is False or question["help"]
+
+
+@pytest.mark.parametrize("project_type", ["cli_tool", "modules_only"])
+def test_every_prompt_fits_in_80_columns(project_type: str) -> None:
+    answers = {"project_type": project_type, "package_name": "n" * 36}
+    for name, question in questions().items():
+        for line in (question.get("help", ""), *question.get("choices", ())):
+            shown = Template(line).render(answers)
+            assert len(shown) <= 74, f"{name}: {shown}"  # between a symbol and (y/N)
+
+
+def test_the_way_out_is_in_the_part_of_a_message_that_the_prompt_shows() -> None:
+    for name, question in questions().items():
+        for message in re.findall(r"(?:Try|Answer) .+", question.get("validator", "")):
+            shown = re.sub(r"{{[^}]+}}", "n" * 36, message)[:100]
+            assert re.match(r"(Try|Answer) [^:]+[:(]", shown), f"{name}: {message}"
 
 
 def test_every_path_in_a_pattern_is_escaped() -> None:
