@@ -1,5 +1,6 @@
 """The checks can fail: planted faults are caught, in emitted projects and by this suite."""
 
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 from answers import asked, everything
 from checks import find_faults
-from support import ProjectEnvironment, commit_all, render
+from support import ProjectEnvironment, commit_all, render, render_once
+
+ANSWERS = everything("cli_tool", state_stores=[])
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return render(tmp_path / "sample", **everything("cli_tool", state_stores=[]))
+def project(tmp_path: Path, shared: Path) -> Path:
+    return shutil.copytree(render_once(shared, **ANSWERS), tmp_path / "sample")
 
 
 def append(path: str, text: str) -> Callable[[Path], None]:
@@ -88,7 +91,7 @@ CAUGHT_BY_THE_PROJECT = {
     ),
     "a failing test": (
         append("tests/test_cli.py", "\n\ndef test_it() -> None:\n    assert 0\n"),
-        "pytest",
+        "pytest tests/test_cli.py",
         "1 failed",
     ),
     "a wrong example in a docstring": (
@@ -96,7 +99,7 @@ CAUGHT_BY_THE_PROJECT = {
             "src/sample/registry.py",
             '\n\ndef _f() -> None:\n    """Return.\n\n    >>> 1\n    2\n    """\n',
         ),
-        "pytest",
+        "pytest src/sample/registry.py",
         "1 failed",
     ),
     "a test that hangs": (
@@ -122,7 +125,7 @@ CAUGHT_BY_THE_PROJECT = {
             "\n\nimport warnings\n\n\n"
             "def test_it() -> None:\n    warnings.warn('x', stacklevel=1)\n",
         ),
-        "pytest",
+        "pytest tests/test_cli.py",
         "1 failed",
     ),
     "a broken block in a guide": (
@@ -212,13 +215,14 @@ CAUGHT_BY_US = {
 
 
 @pytest.mark.parametrize("fault", CAUGHT_BY_US)
-def test_the_templates_checks_catch(fault: str, tmp_path: Path) -> None:
+def test_the_templates_checks_catch(fault: str, project: Path) -> None:
     inject_fault, expected = CAUGHT_BY_US[fault]
-    answers = everything("cli_tool")
-    project = render(tmp_path / "sample", **answers)
-    assert find_faults(project, answers) == []
     inject_fault(project)
-    assert any(expected in found for found in find_faults(project, answers))
+    assert any(expected in found for found in find_faults(project, ANSWERS))
+
+
+def test_the_templates_checks_find_nothing_in_a_project_without_faults(project: Path) -> None:
+    assert find_faults(project, ANSWERS) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,7 @@ CHOSEN = [
         }
     ),
     everything("mcp_server", **NO_STATE, include_example=False),
-    everything(
-        "web_service", state_stores=["redis"], include_typed_state=False, include_example=False
-    ),
+    everything("web_service", **NO_STATE, include_example=False),
     everything("daemon", **NO_STATE, include_example=False),
     asked({**everything("daemon"), "include_persistence_helpers": False}),
     asked({**everything("daemon", **NO_STATE), "include_api_utilities": False}),
@@ -61,6 +60,8 @@ CHOSEN = [
     nothing("daemon"),
 ]
 WHOLE = CHOSEN[:5]  # the features of these include those of the others
+LIBRARY = WHOLE[1]
+BARE = [answers for answers in CHOSEN if label(answers).endswith("-nothing")]
 chosen = pytest.mark.parametrize("answers", CHOSEN, ids=label)
 
 
@@ -75,24 +76,54 @@ def installed(project: Path, environment: ProjectEnvironment) -> Environment:
     return environment.install_once(project)
 
 
+# The modules that projects share, and the tests that reach their branches.
+MODULES = ("errors", "persistence", "responses", "validation")
+SHARED = {f"utils/{module}.py": f"utils/test_{module}.py" for module in MODULES} | {
+    "state": "state"
+}
+
+
+def skipping(tests: Iterable[str]) -> list[str]:
+    return [f"--ignore=tests/{each}" for each in tests]
+
+
+def same_as_in_the_library(project: Path, shared: Path) -> dict[str, str]:
+    """Return those modules that the library has too, with the same tests, which it runs."""
+    library = render_once(shared, **LIBRARY)
+    if project == library:
+        return {}
+
+    def content(of: Path, module: str) -> dict[Path, bytes]:
+        parts = (of / f"src/sample/{module}", of / f"tests/{SHARED[module]}")
+        paths = [path for part in parts for path in (part, *part.rglob("*.py"))]
+        return {path.relative_to(of): path.read_bytes() for path in paths if path.is_file()}
+
+    return {
+        module: tests
+        for module, tests in SHARED.items()
+        if content(project, module) == content(library, module)
+    }
+
+
 @chosen
 def test_the_tests_pass_and_reach_every_branch(
-    project: Path, answers: dict[str, Any], installed: Environment, tmp_path: Path
+    project: Path, installed: Environment, shared: Path, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
+    home, configuration = tmp_path / "home", tmp_path / "pyproject.toml"
     home.mkdir()
-    arguments = ["--cov", "--cov-fail-under=100", "-p", "no:cacheprovider"]
-    arguments += ["-n", "2"] if answers in WHOLE else []  # long enough to repay the processes
+    elsewhere = same_as_in_the_library(project, shared)
+    section = "[tool.coverage.run]\n"
+    omitted = f"{section}omit = {[f'*/{module}' for module in elsewhere]}\n"
+    configuration.write_text((project / "pyproject.toml").read_text().replace(section, omitted))
+    arguments = ["--cov", f"--cov-config={configuration}", "--cov-fail-under=100"]
+    arguments += ["-p", "no:cacheprovider", *skipping(elsewhere.values())]
     own = {"HOME": str(home), "COVERAGE_FILE": str(tmp_path / "coverage")}
     installed.run_module("pytest", *arguments, cwd=project, env=own)
     assert list(home.iterdir()) == [], "the emitted tests wrote to the user's home"
 
 
-MODULES = ("errors", "persistence", "responses", "validation")
-
-
 @pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize("answers", [CHOSEN[1]], ids=label)
+@pytest.mark.parametrize("answers", [LIBRARY], ids=label)
 def test_the_tests_of_a_module_reach_all_of_its_branches(
     project: Path, module: str, installed: Environment, tmp_path: Path
 ) -> None:
@@ -130,10 +161,10 @@ def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[s
     with making(report) as missing:
         if missing:
             projects = [render_once(shared, **answers) for answers in CHOSEN]
+            # Pyright ignores absolute paths here.
+            files = [str(path.relative_to(shared)) for path in _distinct_files(projects)]
             settings = {
-                "include": [
-                    str(project / part) for project in projects for part in ("src", "tests")
-                ],
+                "include": files,
                 "typeCheckingMode": "strict",
                 # The methods of StatefulObject are protected by name and public by contract.
                 "reportPrivateUsage": False,
@@ -146,9 +177,28 @@ def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[s
             python = environment.tool("python")
             command = (pyright, "--outputjson", "--pythonpath", python, "--project", shared)
             found = json.loads(run(*command, cwd=shared, check=False).stdout)
-            assert found["summary"]["filesAnalyzed"] > 10 * len(projects), found["summary"]
+            assert found["summary"]["filesAnalyzed"] == len(files), found["summary"]
             report.write_text(json.dumps(found["generalDiagnostics"]))
     return json.loads(report.read_text())  # type: ignore[no-any-return]
+
+
+def _distinct_files(projects: list[Path]) -> list[Path]:
+    """Return every Python file, but of equal files in equal surroundings only one.
+
+    A module of the standard library alone is the same everywhere. Any other file may see
+    other modules in another project.
+    """
+    seen: set[tuple[Path, bytes]] = set()
+    files: list[Path] = []
+    for project in projects:
+        for path in sorted([*project.glob("src/**/*.py"), *project.glob("tests/**/*.py")]):
+            place = path.relative_to(project)
+            key = (place, path.read_bytes())
+            alone = place.parent.name == "utils" and place.stem.removeprefix("test_") in MODULES
+            if not alone or key not in seen:
+                files.append(path)
+            seen.add(key)
+    return files
 
 
 @chosen
@@ -160,8 +210,12 @@ def test_strict_pyright_finds_no_error(
     assert not found, json.dumps(found, indent=2)
 
 
-@pytest.mark.parametrize("builder", ["mkdocs", "zensical"])
-@pytest.mark.parametrize("answers", [a for a in CHOSEN if a["include_docs"]], ids=label)
+@pytest.mark.parametrize(
+    ("builder", "answers"),
+    [("mkdocs", each) for each in CHOSEN if each["include_docs"]]
+    + [("zensical", each) for each in WHOLE],
+    ids=lambda value: value if isinstance(value, str) else label(value),
+)
 def test_the_documentation_builds_without_a_warning(
     project: Path, environment: ProjectEnvironment, builder: str, tmp_path: Path
 ) -> None:
@@ -174,7 +228,7 @@ def test_the_documentation_builds_without_a_warning(
     assert "Parameters:" in api, "docstrings are not rendered"
 
 
-@chosen
+@pytest.mark.parametrize("answers", [*WHOLE, *BARE], ids=label)
 def test_the_packages_build_and_run_in_an_empty_environment(
     project: Path, answers: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -193,6 +247,11 @@ def test_the_packages_build_and_run_in_an_empty_environment(
         assert shown == "sample 0.1.0\n"
 
 
+def own_tests(answers: dict[str, Any]) -> list[str]:
+    """Leave out the tests of the modules, which differ little, except in the library."""
+    return [] if answers == LIBRARY else skipping(SHARED.values())
+
+
 # The tests of this Python run above: it is tried here only if there is no other.
 OTHERS = [path for path in interpreters() if path != Path(sys.executable)] or interpreters()
 
@@ -205,7 +264,7 @@ def test_the_tests_pass_on_every_other_python(
     project = render(tmp_path / "sample", **answers)
     environment = ProjectEnvironment(shared / f"environment-{OTHERS.index(python)}", python, "test")
     installed = environment.install_project(project)
-    installed.run_module("pytest", "-p", "no:cacheprovider", cwd=project)
+    installed.run_module("pytest", "-p", "no:cacheprovider", *own_tests(answers), cwd=project)
 
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -233,19 +292,22 @@ def test_the_tests_pass_as_an_ordinary_user() -> None:
 
 @pytest.mark.parametrize("answers", WHOLE, ids=label)
 def test_the_tests_pass_with_the_oldest_allowed_dependencies(
-    answers: dict[str, Any], tmp_path: Path
+    answers: dict[str, Any], tmp_path: Path, shared: Path
 ) -> None:
     project = render(tmp_path / "sample", **answers)
     oldest = ("--resolution", "lowest-direct")
     run(UV, "sync", "--quiet", *oldest, "--python", sys.executable, cwd=project)
     for command in (
-        ("pytest", "--cov", "--cov-fail-under=100"),
-        ("mypy",),
+        ("pytest", *own_tests(answers)),
         ("ruff", "check"),
         ("ruff", "format", "--check"),
         ("mkdocs", "build", "--strict"),
     ):
         run(UV, "run", "--quiet", *oldest, *command, cwd=project)
+    cache = shared / "mypy-oldest"
+    with making(cache):
+        own = {"MYPY_CACHE_DIR": str(cache)}
+        run(UV, "run", "--quiet", *oldest, "mypy", cwd=project, env=own)
 
 
 def test_the_first_commands_in_a_new_project_work(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import EXAMPLE_NEEDS, PROJECT_TYPES, asked, everything, nothing
+from answers import PROJECT_TYPES, asked, everything, nothing
 from checks import find_faults, load_yaml
 from copier import Settings, run_update
 from jinja2 import StrictUndefined, meta
@@ -121,8 +121,11 @@ def test_an_update_brings_a_fix_and_keeps_every_edit(template: Path, tmp_path: P
     assert answers["_commit"] == "v1.1.0"
 
 
-@pytest.mark.parametrize("make", [everything, nothing])
-@pytest.mark.parametrize("project_type", PROJECT_TYPES)
+@pytest.mark.parametrize(
+    ("make", "project_type"),
+    [(everything, each) for each in PROJECT_TYPES]
+    + [(nothing, each) for each in ("cli_tool", "modules_only")],
+)
 def test_an_untouched_project_becomes_equal_to_a_fresh_copy(
     make: Callable[..., dict[str, Any]], project_type: str, template: Path, tmp_path: Path
 ) -> None:
@@ -140,49 +143,40 @@ def test_an_untouched_project_becomes_equal_to_a_fresh_copy(
     assert files_of(project) == files_of(fresh)
 
 
-SWITCHES = [
-    ("cli_tool", "include_api_utilities"),
-    ("cli_tool", "include_example"),
-    ("cli_tool", "include_persistence_helpers"),
-    ("cli_tool", "include_docs"),
-    ("cli_tool", "include_agents_md"),
-    ("cli_tool", "include_github_actions"),
-    ("cli_tool", "include_pre_commit"),
-    ("library", "include_persistence_helpers"),
-    ("library", "include_docs"),
-    ("mcp_server", "include_api_utilities"),
-    ("mcp_server", "include_example"),
-    ("web_service", "include_api_utilities"),
-    ("web_service", "include_persistence_helpers"),
-    ("daemon", "include_api_utilities"),
-    ("daemon", "include_persistence_helpers"),
-    ("modules_only", "include_api_utilities"),
-    ("modules_only", "include_persistence_helpers"),
-    ("modules_only", "include_docs"),
-    ("library", "include_typed_state"),
-    ("modules_only", "include_typed_state"),
+# The features of each type, in an order in which each can be added to those before it.
+FEATURES = [
+    (
+        "cli_tool",
+        ["docs", "agents_md", "github_actions", "pre_commit", "api_utilities"],
+    ),
+    ("cli_tool", ["persistence_helpers", "api_utilities", "example"]),
+    ("library", ["persistence_helpers", "docs", "typed_state"]),
+    ("mcp_server", ["api_utilities", "persistence_helpers", "example"]),
+    ("web_service", ["persistence_helpers", "api_utilities"]),
+    ("daemon", ["api_utilities", "persistence_helpers"]),
+    ("modules_only", ["persistence_helpers", "docs", "typed_state", "api_utilities"]),
 ]
 
 
-@pytest.mark.parametrize(("project_type", "feature"), SWITCHES)
-def test_a_feature_can_be_added_later_and_removed_again(
-    project_type: str, feature: str, template: Path, tmp_path: Path
+@pytest.mark.parametrize(("project_type", "features"), FEATURES)
+def test_features_can_be_added_one_by_one_and_removed_again(
+    project_type: str, features: list[str], template: Path, tmp_path: Path
 ) -> None:
-    off: dict[str, Any] = {}
-    if feature != "include_typed_state":  # state/ has tests of its own
-        off |= {"include_typed_state": False, "state_stores": []}
-    if feature in EXAMPLE_NEEDS:  # a user adding them later has a program already
-        off["include_example"] = False
-    with_it = asked(everything(project_type, package_name="sample") | off)
-    without = asked(with_it | {feature: False})
-    project = start(template, tmp_path / "own" / "sample", **without)
+    names = [f"include_{feature}" for feature in features]
+    answers = everything(project_type, package_name="sample", state_stores=[])
+    answers |= {"include_typed_state": False, "include_example": False}
+    answers |= dict.fromkeys(names, False)
+    project = start(template, tmp_path / "own" / "sample", **asked(answers))
     before = files_of(project)
-    update(project, **{feature: True})
-    assert files_of(project) == files_of(render(tmp_path / "on" / "sample", template, **with_it))
-    commit_all(project, "On")
-    update(project, **{feature: False})
+    for name in names:
+        answers[name] = True
+        update(project, **{name: True})
+        fresh = render(tmp_path / name / "sample", template, **asked(answers))
+        assert files_of(project) == files_of(fresh)
+        commit_all(project, f"Add {name}")
+    update(project, **dict.fromkeys(reversed(names), False))
     assert files_of(project) == before
-    assert find_faults(project, without) == []
+    assert find_faults(project, asked(answers | dict.fromkeys(names, False))) == []
 
 
 @pytest.mark.parametrize("project_type", ["library", "web_service", "modules_only"])
@@ -293,7 +287,8 @@ EARLIER = [
     ("7b14a6d", "daemon"),
     ("7b14a6d", "modules_only"),
 ]
-STATES = [(state, each) for state in (*TAGS, "HEAD") for each in PROJECT_TYPES] + EARLIER
+STATES = [(tag, each) for tag in TAGS for each in PROJECT_TYPES] + EARLIER
+STATES += [("HEAD", each) for each in ("cli_tool", "modules_only")]
 
 
 @pytest.mark.parametrize(("state", "project_type"), STATES)
