@@ -367,6 +367,7 @@ def test_the_checks_of_a_project_with_other_rules_stay_green(
         '[tool.ruff]\nline-length = 88\nlint.select = ["B", "D", "E", "F", "I", "N", "RUF", "UP"]\n'
         'lint.pydocstyle.convention = "numpy"\nlint.isort.lines-after-imports = 2\n'
         '[tool.mypy]\nfiles = ["theirs", "tests"]\nmypy_path = "."\n'
+        '[tool.pyright]\ninclude = ["theirs", "tests"]\ntypeCheckingMode = "strict"\n'
     )
     (project / "tests").mkdir()
     for name in ("test_errors.py", "test_base.py", "test_values.py"):
@@ -374,11 +375,12 @@ def test_the_checks_of_a_project_with_other_rules_stay_green(
             '"""Theirs."""\n\nimport theirs\n\n\n'
             'def test_it() -> None:\n    """Try it."""\n    assert theirs.__doc__\n'
         )
-    answers: dict[str, Any] = {"package_name": "theirs", "state_stores": ["json", "sqlite"]}
-    render(project, project_type="modules_only", include_typed_state=True, **answers)
+    render(project, **everything("modules_only"), package_name="theirs")
     environment.run("ruff", "check", "--no-cache", cwd=project)
     environment.run("ruff", "format", "--no-cache", "--check", cwd=project)
     environment.run("mypy", "--cache-dir", tmp_path / "cache", cwd=project)
+    pyright = Path(sys.executable).with_name("pyright")
+    run(pyright, "--pythonpath", environment.tool("python"), cwd=project)
     where = {"PYTHONPATH": str(project)}
     environment.run_module(
         "pytest", "tests", "-p", "no:cacheprovider", "--collect-only", cwd=project, env=where

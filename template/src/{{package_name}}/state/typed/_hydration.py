@@ -1,5 +1,7 @@
 """From a payload to the values of a class: its version, its migration, and the effects after it."""
 
+# pyright: reportPrivateUsage=false
+
 import copy
 import threading
 from collections.abc import Callable, Generator

@@ -1,5 +1,7 @@
 """The node of a state: its values, the parents that contain it, and its listeners."""
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, cast

@@ -1,5 +1,7 @@
 """The tree of a state: its nodes, the parents that contain them, and the links between both."""
 
+# pyright: reportPrivateUsage=false
+
 import copy
 from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping

@@ -1,5 +1,7 @@
 """From the annotation of a field to the handler of its type."""
 
+# pyright: reportPrivateUsage=false
+
 import base64
 import sys
 import typing
