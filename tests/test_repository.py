@@ -87,7 +87,7 @@ def test_the_utilities_together_stay_within_their_limit_of_lines(tmp_path: Path)
     utils = render(tmp_path / "sample", project_type="library") / "src/sample/utils"
     # Lines of code, without docstrings, comments and blank lines.
     lines = {name: count_code_lines((utils / f"{name}.py").read_text()) for name in UTILITIES}
-    assert sum(lines.values()) <= 1400, lines
+    assert sum(lines.values()) <= 1450, lines
 
 
 # For a whole package: a file is split where a concept ends, not where a limit does.
