@@ -44,6 +44,7 @@ from tinydb.table import Document
 
 from benchmarks.importing import importable_library
 from benchmarks.report import Result, Spans, Verdict, duration
+from benchmarks.saving import record
 from benchmarks.timing import Rival, Timings, take_turns
 
 LIMIT = 1.3
@@ -329,21 +330,10 @@ def _value(size: int = 1_000, saves: int = 0) -> Value:
 
 @cache
 def _records(count: int) -> list[dict[str, Any]]:
-    return [_record(number) for number in range(count)]
+    return [record(number) for number in range(count)]
 
 
-def _record(number: int) -> dict[str, Any]:
-    return {
-        "id": number,
-        "station": "Zürich",
-        "time": f"2025-06-{number % 28 + 1:02}T12:00:00Z",
-        "temperature": round(number * 0.37 % 40, 2),
-        "valid": number % 7 > 0,
-        "tags": ["rain", "wind"],
-    }
-
-
-_RECORD_SIZE = len(orjson.dumps(_record(100)))
+_RECORD_SIZE = len(orjson.dumps(record(100)))
 
 
 def _settle() -> None:
