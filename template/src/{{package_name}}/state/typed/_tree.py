@@ -5,9 +5,11 @@
 import copy
 from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import datetime, time
+from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 from weakref import ref
 
 from ._changes import KeyPath
@@ -221,6 +223,32 @@ def is_same(handler: "TypeHandler", before: object, after: object) -> bool:
     if isinstance(before, datetime | time) and repr(before) != repr(after):
         return False  # the same moment in two time zones is equal
     return before is after or (same_type and bool(before == after))
+
+
+def is_unchanged(before: Any, after: Any) -> bool:
+    """Return whether two drained values are equal, and alike where `==` hides a difference.
+
+    It hides the type of `True` and `1`, the fold of a time, its time zone, the digits of a
+    Decimal, and the fields of a dataclass that are not compared.
+    """
+    return bool(before == after) and _is_alike(before, after)
+
+
+def _is_alike(before: Any, after: Any) -> bool:
+    kind = cast(type[Any], type(before))
+    if issubclass(kind, list | tuple):
+        return all(map(_is_alike, before, after))
+    if issubclass(kind, set | frozenset):
+        return _is_alike(dict.fromkeys(before), dict.fromkeys(after))
+    if issubclass(kind, dict):
+        keys: dict[Any, Any] = {key: key for key in after}
+        return all(_is_alike(k, keys[k]) and _is_alike(before[k], after[k]) for k in before)
+    if issubclass(kind, datetime | time | Decimal | float):
+        return repr(before) == repr(after)
+    if kind is type(after) and is_dataclass(kind):
+        names = (each.name for each in fields(kind))
+        return all(is_unchanged(getattr(before, n), getattr(after, n)) for n in names)
+    return kind is type(after)
 
 
 def attach(value: object, parent: Parent, key: object) -> None:

@@ -256,25 +256,25 @@ class Union(TypeHandler):
         """Return the value that JSON stands for, without a guess."""
         if member := self._find_tagged(value):
             return member.validate(value["value"], context)
-        members = [member for member in self.members if self._may_read(member, value)]
+        has_tag = tag_of(value) is not None
+        members = [one for one in self.members if has_tag or type(value) in one.json_types]
         if len(members) == 1:
             return members[0].validate(value, context)
 
         def read(member: TypeHandler) -> tuple[object, LoadContext]:
             part = LoadContext(stored=True, encoded=True)
-            return member.validate(value, part), part
+            try:
+                return member.validate(value, part), part
+            except ValueError as error:  # it may be the payload of another class
+                return error, part
 
         (first, part), *others = self._results(value, members, read)
         if any(not _is_identical(first, other) for other, _ in others):
             raise TypeMismatchError(value, f"expected {self.name}, but several of its types fit")
+        if isinstance(first, ValueError):
+            raise first
         context.merge(part)
         return first
-
-    def _may_read(self, member: TypeHandler, value: object) -> bool:
-        if tag_of(value) is not None:
-            return True
-        has_class = not (member.holds_states and member.name in self._tagged)
-        return has_class and type(value) in member.json_types
 
     def all_valid_unchanged(self, values: Iterable[object]) -> bool:
         """Return whether one member allows all values."""
