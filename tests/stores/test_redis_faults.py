@@ -89,7 +89,7 @@ def test_a_member_of_a_cluster_is_named_as_such(
     with state.RedisStore(urls[1]) as store:
         store.save("a", 1)
         proxy.answer(b"-MOVED 3999 127.0.0.1:1")
-        with pytest.raises(state.StoreUnavailableError, match="member of a cluster.*3999"):
+        with pytest.raises(state.StoreUnavailableError, match=r"member of a cluster.*3999"):
             store.save("a", 2)
 
 
