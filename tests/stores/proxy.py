@@ -23,6 +23,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._silent: set[socket.socket] = set()
+        self._answers: dict[socket.socket, bytes] = {}
         self._refusing = False
         self._closed = False
         self._selector = selectors.DefaultSelector()
@@ -41,6 +42,11 @@ class Proxy:
         with self._lock:
             for pair in self._pairs:
                 self._silent.update(pair)
+
+    def answer(self, line: bytes) -> None:
+        """Answer everything in the open connections with this line."""
+        with self._lock:
+            self._answers = {client: line + b"\r\n" for client, _ in self._pairs}
 
     def mend(self) -> None:
         """Serve new connections."""
@@ -93,7 +99,9 @@ class Proxy:
         data = b""
         with contextlib.suppress(OSError):
             data = source.recv(1 << 16)
-            if data and source not in self._silent:
+            if data and source in self._answers:
+                source.sendall(self._answers[source])
+            elif data and source not in self._silent:
                 target.sendall(data)
         if not data:
             self._close(pair)
@@ -102,6 +110,7 @@ class Proxy:
         self._pairs.remove(pair)
         for each in pair:
             self._silent.discard(each)
+            self._answers.pop(each, None)
             self._selector.unregister(each)
             each.close()
 

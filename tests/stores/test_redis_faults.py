@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import itertools
 import logging
 import os
@@ -45,6 +46,51 @@ def urls(server: RedisServer, proxy: Proxy) -> tuple[str, str]:
     """Return the URL of a namespace, and its URL through a network that can be cut."""
     url = server.url
     return url, url.replace(f"{HOST}:{server.port}", f"{HOST}:{proxy.port}")
+
+
+WRONG_SERVER = [
+    b"-READONLY You can't write against a read only replica.",
+    b"-LOADING Redis is loading the dataset in memory",
+    b"-MASTERDOWN Link with MASTER is down",
+    b"-NOREPLICAS Not enough good replicas to write.",
+    b"-CLUSTERDOWN The cluster is down",
+    b"-TRYAGAIN Multiple keys request during rehashing of slot",
+    b"-MOVED 3999 127.0.0.1:1",
+    b"-ERR Error running script (call to f_a): @user_script:9: -READONLY You can't write",
+]
+OTHER_REFUSALS = [
+    b"-NOAUTH Authentication required.",
+    b"-NOPERM User default has no permissions to run the 'evalsha' command",
+    b"-OOM command not allowed when used memory > 'maxmemory'.",
+    b"-MISCONF Redis is configured to save RDB snapshots",
+    b"-ERR max number of clients reached",
+]
+
+
+@pytest.mark.parametrize("answer", WRONG_SERVER + OTHER_REFUSALS)
+def test_a_connection_whose_server_refuses_a_command_is_not_used_again(
+    state: Any, proxy: Proxy, urls: tuple[str, str], answer: bytes
+) -> None:
+    with state.RedisStore(urls[1]) as store:
+        store.save("a", 1)
+        proxy.answer(answer)
+        if answer in OTHER_REFUSALS:
+            with pytest.raises(state.StoreUnavailableError):
+                store.save("a", 2)
+        assert store.update("a", add_one).value == 2
+        assert store.keys() == ["a"]
+
+
+def test_a_member_of_a_cluster_is_named_as_such(
+    state: Any, proxy: Proxy, urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = importlib.import_module(f"{state.__name__}.stores._redis_client")
+    monkeypatch.setattr(client, "_disconnect", lambda client: None)
+    with state.RedisStore(urls[1]) as store:
+        store.save("a", 1)
+        proxy.answer(b"-MOVED 3999 127.0.0.1:1")
+        with pytest.raises(state.StoreUnavailableError, match=r"member of a cluster.*3999"):
+            store.save("a", 2)
 
 
 class Load:
