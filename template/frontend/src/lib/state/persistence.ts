@@ -76,6 +76,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   #settled = 0;
   /** The timestamp in the storage when this tab last read or wrote it; null without a state. */
   #stored: number | null = null;
+  #clearedAt = 0;
   #lastError: PersistenceErrorCode | null = null;
 
   constructor(
@@ -142,6 +143,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     this.#removeStored();
     removeItem(noteKeyOf(this.key));
     this.#saved = null;
+    this.#clearedAt = at;
     // An empty state with the time of the clear: older states from other tabs lose to it.
     if (this.#isOwner()) this.#change({ ...this.definition.empty, timestamp: at });
     this.#update({ lastSavedAt: null });
@@ -179,6 +181,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   }
 
   #hearClear(at: number): void {
+    if (at <= this.#clearedAt) return; // the server was faster
     const cleared = Math.max(at, nextTimestamp(this.timestamp()));
     this.clearHere(cleared);
     this.#sync?.delete("known", cleared);

@@ -74,6 +74,8 @@ export class ServerSync<S extends Stamped> {
   #deletion: Deletion | null = null;
   #acknowledged: number | null = null;
   #rejected: number | null = null;
+  /** The timestamp of the state in a request that is not answered yet. */
+  #sending: number | null = null;
   #conflicts = 0;
 
   constructor(
@@ -121,7 +123,7 @@ export class ServerSync<S extends Stamped> {
   /** Send what is pending in a way that survives the page. */
   leave(): void {
     const state = this.replica.saved();
-    if (!this.#isActive || !this.#isPending()) return;
+    if (!this.#isActive || !this.#isPending() || state?.timestamp === this.#sending) return;
     if (!this.#isBusy && this.#canSend()) void this.#run();
     // There is no time to wait for another request: the service compares the timestamps.
     else if (state) void this.#post(state, {}).catch(ignore);
@@ -322,7 +324,10 @@ export class ServerSync<S extends Stamped> {
   async #post(state: S, conditions: Record<string, string>): Promise<void> {
     // The clock of the device that saved before may be fast, but the service takes no earlier one.
     const timestamp = Math.max(state.timestamp, this.#remoteTimestamp);
-    const response = await this.#request("POST", conditions, JSON.stringify({ ...state, timestamp }));
+    this.#sending = state.timestamp;
+    const response = await this.#request("POST", conditions, JSON.stringify({ ...state, timestamp })).finally(
+      () => (this.#sending = null),
+    );
     if (isConflict(response)) return this.#noteConflict();
     this.#version = versionOf(response);
     this.#remoteTimestamp = timestamp;
