@@ -1,11 +1,16 @@
 import { useDashboardState } from "../lib/state";
+import { AGENT } from "./refresh-service";
 import { Time } from "./Time";
 
 export function Activities() {
   const activities = useDashboardState((state) => state.widgets.activities);
+  const error = useDashboardState((state) => state.errors[AGENT]);
   return (
     <section aria-labelledby="activities">
       <h2 id="activities">Activities</h2>
+      <p role="status" className="error">
+        {error}
+      </p>
       {activities?.length ? (
         <ol>
           {activities.map(({ id, agent, text, at }) => (
@@ -15,7 +20,7 @@ export function Activities() {
           ))}
         </ol>
       ) : (
-        <p className="empty">Refresh to see what the service does.</p>
+        <p className="empty">Refresh asks the service for its health.</p>
       )}
     </section>
   );

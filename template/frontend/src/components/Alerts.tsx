@@ -5,15 +5,9 @@ const LEVELS = { info: "Information", warning: "Warning", error: "Error" };
 
 export function Alerts() {
   const alerts = useDashboardState((state) => state.widgets.alerts);
-  const errors = useDashboardState((state) => state.errors);
   return (
     <section aria-labelledby="alerts">
       <h2 id="alerts">Alerts</h2>
-      {Object.entries(errors).map(([part, message]) => (
-        <p key={part} className="problem">
-          {message}
-        </p>
-      ))}
       {alerts?.length ? (
         <ul>
           {alerts.map(({ id, level, message, at }) => (

@@ -1,20 +1,18 @@
-import { type ReactNode, useState } from "react";
+import { useState } from "react";
 
 import { type PersistenceError, useDashboardState, useStatePersistence } from "../lib/state";
 import { Activities } from "./Activities";
 import { Alerts } from "./Alerts";
+import { Project } from "./Project";
 import { refreshService } from "./refresh-service";
 import { SyncStatus } from "./SyncStatus";
 
-// `--dev` gives access to this workspace; in your application, both ids come from the session.
+// `--dev` gives access to this workspace. In your application, both ids come from the session.
 const SCOPE = ["demo", "me"] as const;
-const PROJECTS = ["Apollo", "Borealis", "Cassini"];
 
-const ADVICE: Partial<Record<PersistenceError["code"], string>> = {
-  refused:
-    "The service refuses access to this state. While you develop, start it with --dev; otherwise, " +
-    "pass a function that authorizes your users to create_app().",
-};
+const REFUSED =
+  "The service refuses access to this state. For development, start it with --dev. " +
+  "For your users, pass a function that authorizes them to create_app().";
 
 export function Dashboard() {
   const [error, setError] = useState<PersistenceError | null>(null);
@@ -24,11 +22,6 @@ export function Dashboard() {
     onError: setError,
   });
 
-  function clear() {
-    setError(null);
-    clearPersistedState();
-  }
-
   return (
     <>
       <header>
@@ -36,16 +29,18 @@ export function Dashboard() {
         <SyncStatus status={syncStatus} lastSavedAt={lastSavedAt} />
       </header>
       <main aria-busy={!isInitialized}>
-        <div role="alert">{error && <p className="problem">{ADVICE[error.code] ?? error.message}</p>}</div>
-        <Toolbar>
+        <div role="alert">
+          {error && <Problem error={error} onDismiss={() => setError(null)} />}
+        </div>
+        <div className="toolbar" role="group" aria-label="Actions">
           <RefreshButton />
           <button type="button" onClick={forceSave}>
             Save now
           </button>
-          <button type="button" className="danger" onClick={clear}>
+          <button type="button" className="danger" onClick={clearPersistedState}>
             Clear everything
           </button>
-        </Toolbar>
+        </div>
         <div className="widgets">
           <Project />
           <Alerts />
@@ -56,41 +51,23 @@ export function Dashboard() {
   );
 }
 
-function Toolbar({ children }: { children: ReactNode }) {
+function Problem({ error, onDismiss }: { error: PersistenceError; onDismiss: () => void }) {
   return (
-    <div className="toolbar" role="group" aria-label="Actions">
-      {children}
+    <div className="problem">
+      <p>{error.code === "refused" ? REFUSED : error.message}</p>
+      <button type="button" onClick={onDismiss}>
+        Dismiss
+      </button>
     </div>
   );
 }
 
 function RefreshButton() {
   const isLoading = useDashboardState((state) => state.loading.isLoading);
-  // Not disabled while it loads, because that would take the focus away.
+  // A disabled button would lose the focus.
   return (
     <button type="button" aria-disabled={isLoading} onClick={() => isLoading || void refreshService()}>
       {isLoading ? "Refreshing…" : "Refresh"}
     </button>
-  );
-}
-
-function Project() {
-  const activeProject = useDashboardState((state) => state.activeProject);
-  const setActiveProject = useDashboardState((state) => state.setActiveProject);
-  return (
-    <section aria-labelledby="project">
-      <h2 id="project">Project</h2>
-      <label htmlFor="active-project">Active project</label>
-      <select
-        id="active-project"
-        value={activeProject ?? ""}
-        onChange={(event) => setActiveProject(event.target.value || null)}
-      >
-        <option value="">None</option>
-        {PROJECTS.map((project) => (
-          <option key={project}>{project}</option>
-        ))}
-      </select>
-    </section>
   );
 }

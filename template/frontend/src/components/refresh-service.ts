@@ -1,6 +1,6 @@
-import { type Alert, useDashboardState } from "../lib/state";
+import { useDashboardState } from "../lib/state";
 
-const AGENT = "health check";
+export const AGENT = "Health check";
 
 /** Ask the service for its health, and add the answer to the dashboard. */
 export async function refreshService(): Promise<void> {
@@ -8,20 +8,19 @@ export async function refreshService(): Promise<void> {
   setLoading({ isLoading: true, loadingAgents: [AGENT] });
   try {
     const response = await fetch("/health/ready");
-    if (!response.ok) throw new Error(`status ${response.status}`);
+    if (!response.ok) throw new Error(`It answered with status ${response.status}.`);
     setError(AGENT, null);
     addActivity({ ...stamp(), agent: AGENT, text: "The service is ready." });
   } catch (error) {
-    const message = `The service is not ready: ${error instanceof Error ? error.message : error}`;
-    setError(AGENT, message);
-    addAlert({ ...stamp(), level: "error", message });
+    setError(AGENT, `The service is not ready. ${error instanceof Error ? error.message : ""}`);
+    addAlert({ ...stamp(), level: "error", message: "The service was not ready." });
   } finally {
     setLoading({ isLoading: false, loadingAgents: [] });
   }
 }
 
-function stamp(): Pick<Alert, "id" | "at"> {
+function stamp(): { id: string; at: number } {
   const at = Date.now();
-  // crypto.randomUUID() exists only on pages that are served over HTTPS or from this machine.
+  // crypto.randomUUID() needs HTTPS or a page from this machine.
   return { id: `${at.toString(36)}-${Math.random().toString(36).slice(2)}`, at };
 }
