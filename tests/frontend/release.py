@@ -44,21 +44,10 @@ class Release:
 
     def npm(self, *arguments: str, cwd: Path | None = None) -> str:
         """Run npm, by default for the frontend, and return its output."""
-        return run("npm", *arguments, cwd=cwd or self.frontend, env=self._variables()).stdout
+        return run("npm", *arguments, cwd=cwd or self.frontend, env=self.variables()).stdout
 
-    def _make(self) -> None:
-        render(self.project, **ANSWERS)
-        self._tools.mkdir()
-        for name, program in (("node", "bin/node"), ("npm", "lib/node_modules/npm/bin/npm-cli.js")):
-            (self._tools / name).symlink_to(NODE / program)
-        workflow = load_yaml((self.project / ".github/workflows/release.yml").read_text())
-        commands = [step["run"] for step in workflow["jobs"]["build"]["steps"] if "run" in step]
-        run("bash", "-c", commands[-1], cwd=self.project, env=self._variables())
-        self.npm("install", "--prefix", str(self.axe.parents[2]), "axe-core", cwd=self.project)
-        environment = Environment(self.project.with_name("environment"))
-        environment.install(self.package(".whl"), cwd=self.project)
-
-    def _variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables with which make and npm run."""
         path = [str(self._tools), str(UV.parent), os.environ["PATH"]]
         return {
             "PATH": os.pathsep.join(path),
@@ -67,3 +56,15 @@ class Release:
             "npm_config_fund": "false",
             "npm_config_update_notifier": "false",
         }
+
+    def _make(self) -> None:
+        render(self.project, **ANSWERS)
+        self._tools.mkdir()
+        for name, program in (("node", "bin/node"), ("npm", "lib/node_modules/npm/bin/npm-cli.js")):
+            (self._tools / name).symlink_to(NODE / program)
+        workflow = load_yaml((self.project / ".github/workflows/release.yml").read_text())
+        commands = [step["run"] for step in workflow["jobs"]["build"]["steps"] if "run" in step]
+        run("bash", "-c", commands[-1], cwd=self.project, env=self.variables())
+        self.npm("install", "--prefix", str(self.axe.parents[2]), "axe-core", cwd=self.project)
+        environment = Environment(self.project.with_name("environment"))
+        environment.install(self.package(".whl"), cwd=self.project)

@@ -6,6 +6,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from support import run
+
 from frontend.release import Release
 
 BLOCK = re.compile(r"^```tsx?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -20,9 +22,52 @@ def copy_frontend(release: Release, destination: Path) -> Path:
     return folder
 
 
-def test_its_types_are_right_and_its_tests_reach_its_lines_and_branches(release: Release) -> None:
-    release.npm("run", "check")
-    release.npm("test")
+def make_without_uv(release: Release, folder: Path, *arguments: str, path: str = "") -> str:
+    """Run make without the checks of Python, and return its output."""
+    for name, program in (("uv", "true"), ("make", "make"), ("sh", "sh")):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(shutil.which(program) or program)
+    variables = release.variables() if not path else {}
+    variables["PATH"] = f"{folder}:{path or variables['PATH']}"
+    return run("make", *arguments, cwd=release.project, env=variables).stdout
+
+
+def test_its_types_are_right_and_its_tests_reach_its_lines_and_branches(
+    release: Release, tmp_path: Path
+) -> None:
+    shown = make_without_uv(release, tmp_path, "check", "test")
+    assert "tsc --noEmit" in shown
+    assert "All files" in shown, "the coverage was not measured"
+    assert "npm --prefix frontend" not in shown, "it was installed again"
+
+
+def test_make_reports_that_npm_is_not_there(release: Release, tmp_path: Path) -> None:
+    shown = make_without_uv(release, tmp_path, "check", "test", path="/nowhere")
+    assert shown.count("npm is not installed: frontend/ is not checked.") == 2
+
+
+def test_make_installs_the_versions_of_the_lock_file(release: Release, tmp_path: Path) -> None:
+    package, lock = (release.frontend / name for name in ("package.json", "package-lock.json"))
+    project = tmp_path / "sample"
+    (project / "frontend").mkdir(parents=True)
+    shutil.copy(release.project / "Makefile", project)
+    for command, file in (("install", package), ("ci", lock)):
+        shutil.copy(file, project / "frontend")
+        shown = run("make", "--dry-run", "build", cwd=project).stdout
+        assert f"npm --prefix frontend {command}\n" in shown
+
+
+def test_it_works_with_react_18(release: Release, tmp_path: Path) -> None:
+    frontend = copy_frontend(release, tmp_path)
+    (frontend / "node_modules").unlink()
+    # The newest 18.3, for each package of the newest 19.
+    package = frontend / "package.json"
+    older = re.sub(r'(react(?:-dom)?"): "~19\.[\d.]+"', r'\1: "~18.3.0"', package.read_text())
+    assert older.count("~18.3.0") == 4
+    package.write_text(older)
+    release.npm("install", cwd=frontend)
+    release.npm("run", "check", cwd=frontend)
+    release.npm("exec", "vitest", "run", cwd=frontend)
 
 
 def test_the_code_of_the_guide_compiles(release: Release, tmp_path: Path) -> None:
