@@ -78,3 +78,11 @@ def service(running_service: Service) -> Iterator[Service]:
     yield running_service
     if not running_service.is_running():
         running_service.start()
+
+
+@pytest.fixture
+def refusing_service(release: Release, redis: RedisServer, tmp_path: Path) -> Iterator[Service]:
+    """Give a service as it is without `--dev` and `authorize`."""
+    command = [*release.command, "--redis-url", redis.url]
+    with Service(command, tmp_path / "log") as service:
+        yield service
