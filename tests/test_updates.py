@@ -161,6 +161,7 @@ SWITCHES = [
     ("modules_only", "include_docs"),
     ("library", "include_typed_state"),
     ("modules_only", "include_typed_state"),
+    ("web_service", "include_react_hook"),
 ]
 
 
@@ -170,7 +171,8 @@ def test_a_feature_can_be_added_later_and_removed_again(
 ) -> None:
     off: dict[str, Any] = {}
     if feature != "include_typed_state":  # state/ has tests of its own
-        off |= {"include_typed_state": False, "state_stores": []}
+        stores = ["redis"] if feature == "include_react_hook" else []
+        off |= {"include_typed_state": False, "state_stores": stores}
     if feature in EXAMPLE_NEEDS:  # a user adding them later has a program already
         off["include_example"] = False
     with_it = asked(everything(project_type, package_name="sample") | off)
