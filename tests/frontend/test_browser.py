@@ -146,6 +146,24 @@ def test_a_page_that_is_closed_within_the_debounce_sends_the_change(
     expect_saved_project(service, project)
 
 
+def test_a_change_that_is_too_large_to_send_from_a_closed_page_is_sent_at_the_next_visit(
+    service: Service, device: Device
+) -> None:
+    page = open_dashboard(device(), service)
+    choose(page, "Apollo")
+    expect_saved_project(service, "Apollo")
+    large = {**saved_state(service), "timestamp": int(time.time() * 1000)}
+    large["widgets"] = {"note": 70_000 * "x"}  # a browser sends 64 KiB at most
+    assert httpx.post(service.url + STATE, json=large).status_code == 204
+    wait_until(lambda: "note" in json.dumps(page.evaluate("({...localStorage})")))
+    project = choose_without_saving(page)
+    page.goto("about:blank")
+    page.goto(f"{service.url}/dashboard/")
+    expect_project(page, project)
+    expect_saved_project(service, project)
+    assert saved_state(service)["widgets"] == large["widgets"]
+
+
 def test_two_tabs_follow_each_other_without_the_service(service: Service, device: Device) -> None:
     browser = device()
     first, second = (open_dashboard(browser, service) for _ in range(2))
@@ -316,6 +334,23 @@ def test_changes_without_the_service_are_sent_when_it_is_back(
     expect_status(first, "Synchronized")
     expect_saved_project(service, "Apollo")
     expect_project(second, "Apollo", timeout=PATIENT)
+
+
+def test_a_logout_without_the_service_reaches_it_when_it_is_back(
+    service: Service, device: Device
+) -> None:
+    page, other = (open_dashboard(device(), service) for _ in range(2))
+    choose(page, "Apollo")
+    expect_saved_project(service, "Apollo")
+    expect_project(other, "Apollo")
+    service.kill()
+    expect_status(page, "Offline")
+    press(page, "Clear everything")
+    expect_project(page, "")
+    service.start()
+    wait_until(lambda: httpx.get(service.url + STATE).status_code == 404)
+    expect_project(other, "", timeout=PATIENT)
+    expect_project(page, "")
 
 
 def test_changes_without_redis_are_sent_when_it_is_back(
