@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import pytest
 from support import run
 
 from frontend.release import Release
@@ -39,6 +40,9 @@ def test_its_types_are_right_and_its_tests_reach_its_lines_and_branches(
     assert "tsc --noEmit" in shown
     assert "All files" in shown, "the coverage was not measured"
     assert "npm --prefix frontend" not in shown, "it was installed again"
+    few = ("vitest", "run", "--coverage", "tests/store.test.ts")
+    with pytest.raises(AssertionError, match="does not meet global threshold"):
+        release.npm("exec", "--", *few)
 
 
 def test_make_reports_that_npm_is_not_there(release: Release, tmp_path: Path) -> None:
@@ -67,7 +71,7 @@ def test_it_works_with_react_18(release: Release, tmp_path: Path) -> None:
     package.write_text(older)
     release.npm("install", cwd=frontend)
     release.npm("run", "check", cwd=frontend)
-    release.npm("exec", "vitest", "run", cwd=frontend)
+    release.npm("exec", "--", "vitest", "run", cwd=frontend)
 
 
 def test_the_code_of_the_guide_compiles(release: Release, tmp_path: Path) -> None:
@@ -78,6 +82,9 @@ def test_the_code_of_the_guide_compiles(release: Release, tmp_path: Path) -> Non
     for number, block in enumerate(blocks):
         (frontend / f"src/guide-{number}.tsx").write_text(block)
     release.npm("run", "check", cwd=frontend)
+    (frontend / "src/wrong.tsx").write_text(blocks[0].replace("scope:", "scopes:"))
+    with pytest.raises(AssertionError, match=r"src/wrong\.tsx.*'scopes' does not exist"):
+        release.npm("run", "check", cwd=frontend)
 
 
 def test_the_packages_contain_the_dashboard_and_no_tools(release: Release) -> None:
