@@ -217,7 +217,7 @@ export class ServerSync<S extends Stamped> {
     const isSettled = !this.replica.isDirty() && !this.#isPending();
     if (value === null) {
       if (this.#deletion) this.#finishDeletion();
-      else if (isSettled && this.replica.saved()) this.replica.clearHere();
+      else if (isSettled && this.replica.saved()) this.#followDeletion();
       return;
     }
     const reading = this.replica.read(value);
@@ -234,6 +234,11 @@ export class ServerSync<S extends Stamped> {
     } else if (reading.state.timestamp === this.replica.saved()?.timestamp) {
       this.#acknowledge(reading.state.timestamp);
     }
+  }
+
+  #followDeletion(): void {
+    removeItem(this.#noteKey);
+    this.replica.clearHere();
   }
 
   #isPending(): boolean {
