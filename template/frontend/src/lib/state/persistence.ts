@@ -196,7 +196,6 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
 
   #start(config: PersistenceConfig): void {
     this.#config = config;
-    this.#epoch ||= Date.now();
     if (this.#sync?.url !== config.url) {
       this.#sync = config.url === null ? null : new ServerSync(config.url, this.key, this);
     }
@@ -242,6 +241,8 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   }
 
   #connect(): void {
+    // A clear may have been missed. With nothing here or in the storage, the state begins now.
+    if (!this.#saved && !this.isDirty()) this.#epoch = Date.now();
     if (this.#config?.enableCrossTabSync) this.#tabs.open();
     this.#sync?.start();
   }
