@@ -8,7 +8,7 @@ export function Activities() {
   return (
     <section aria-labelledby="activities">
       <h2 id="activities">Activities</h2>
-      <p role="status" className="error">
+      <p className="error" aria-live="polite">
         {error}
       </p>
       {activities?.length ? (

@@ -6,16 +6,20 @@ export const AGENT = "Health check";
 export async function refreshService(): Promise<void> {
   const { addActivity, addAlert, setError, setLoading } = useDashboardState.getState();
   setLoading({ isLoading: true, loadingAgents: [AGENT] });
+  const fault = await findFault();
+  setLoading({ isLoading: false, loadingAgents: [] });
+  setError(AGENT, fault && `The service is not ready: ${fault}.`);
+  if (fault) addAlert({ ...stamp(), level: "error", message: "The service was not ready." });
+  else addActivity({ ...stamp(), agent: AGENT, text: "The service is ready." });
+}
+
+/** Return the reason why the service is not ready, or null. */
+async function findFault(): Promise<string | null> {
   try {
-    const response = await fetch("/health/ready");
-    if (!response.ok) throw new Error(`It answered with status ${response.status}.`);
-    setError(AGENT, null);
-    addActivity({ ...stamp(), agent: AGENT, text: "The service is ready." });
-  } catch (error) {
-    setError(AGENT, `The service is not ready. ${error instanceof Error ? error.message : ""}`);
-    addAlert({ ...stamp(), level: "error", message: "The service was not ready." });
-  } finally {
-    setLoading({ isLoading: false, loadingAgents: [] });
+    const { ok, status } = await fetch("/health/ready");
+    return ok ? null : `it answered with status ${status}`;
+  } catch {
+    return "it cannot be reached";
   }
 }
 

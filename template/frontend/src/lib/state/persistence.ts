@@ -1,5 +1,6 @@
 /** Keeps one state in localStorage, in step with the other tabs and with the server. */
 import {
+  isRecord,
   keptFields,
   type Migrate,
   nextTimestamp,
@@ -52,6 +53,11 @@ export const NOT_INITIALIZED: PersistenceSnapshot = {
   lastSavedAt: null,
 };
 
+/** A field of a stored state, and of a message to other tabs, that no schema has. */
+const EPOCH = "$epoch";
+
+type StoredState<S> = S & { [EPOCH]: number };
+
 interface Owner {
   readonly key: string;
   readonly snapshot: PersistenceSnapshot;
@@ -75,7 +81,10 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   /** The timestamp of the store when its state was last saved, taken over or cleared. */
   #settled = 0;
   /** The timestamp in the storage when this tab last read or wrote it; null without a state. */
-  #stored: number | null = null;
+  #known: number | null = null;
+  /** When the state began: at the last clear, or when a tab found the storage empty. */
+  #epoch = 0;
+  /** The last clear of which this tab knows. States of an earlier epoch are void. */
   #clearedAt = 0;
   #lastError: PersistenceErrorCode | null = null;
 
@@ -103,15 +112,18 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
 
   /** Save what is not saved yet; without a stored state, save in any case. */
   forceSave(): void {
-    if (this.isDirty() || this.#stored === null) this.#save();
+    if (this.isDirty() || this.#known === null) this.#save();
   }
 
   /** Remove the state from this tab, the storage, the other tabs and the server. */
   clear(): void {
     const at = nextTimestamp(this.#isOwner() ? this.timestamp() : 0);
-    this.clearHere(at);
+    this.#removeStored();
+    this.#clearedAt = at;
+    this.#empty(at, at);
     if (this.#config?.enableCrossTabSync) this.#tabs.post({ key: this.key, kind: "cleared", at });
-    this.#sync?.delete("any", at);
+    if (this.#sync) this.#sync.delete("any", at);
+    else removeItem(noteKeyOf(this.key));
   }
 
   // What the synchronization with the server needs
@@ -135,18 +147,14 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
 
   takeOver(state: S): void {
     this.#apply(state);
-    const text = JSON.stringify(state);
-    if (this.#mayReplaceStored(state)) this.#write(state, text);
+    if (this.#isNewest()) this.#write(state, JSON.stringify(this.#toStored(state)));
   }
 
-  clearHere(at = nextTimestamp(this.timestamp())): void {
-    this.#removeStored();
-    removeItem(noteKeyOf(this.key));
-    this.#saved = null;
-    this.#clearedAt = at;
-    // An empty state with the time of the clear: older states from other tabs lose to it.
-    if (this.#isOwner()) this.#change({ ...this.definition.empty, timestamp: at });
-    this.#update({ lastSavedAt: null });
+  clearHere(at = this.timestamp() + 1): void {
+    // A state that this tab does not know was stored after the clear.
+    if (timestampOf(parseJson(readItem(this.key) ?? "")) === this.#known) this.#removeStored();
+    this.#empty(at, Date.now());
+    this.#isNewest();
   }
 
   onStatus(syncStatus: SyncStatus): void {
@@ -169,22 +177,21 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   onItemChange({ before, after }: ItemChange): void {
     if (after !== null) this.#consider(parseJson(after));
     // A tab that is opened removes an expired or corrupt state, which is not a clear.
-    else if (before === null || this.#isCurrent(this.read(parseJson(before)))) this.#hearClear(Date.now());
+    else if (before === null || this.#wasCurrent(parseJson(before))) this.#hearClear(Date.now());
   }
 
   #consider(value: unknown): void {
     const reading = this.read(value);
-    if (!this.#isCurrent(reading) || reading.state.timestamp <= this.timestamp()) return;
-    this.#stored = timestampOf(value);
-    this.#apply(reading.state);
-    this.#update({ lastSavedAt: reading.state.timestamp });
+    if (!this.#isCurrent(reading, value) || reading.state.timestamp <= this.timestamp()) return;
+    this.#adopt(reading.state, value);
   }
 
   #hearClear(at: number): void {
-    if (at <= this.#clearedAt) return; // the server was faster
-    const cleared = Math.max(at, nextTimestamp(this.timestamp()));
-    this.clearHere(cleared);
-    this.#sync?.delete("known", cleared);
+    if (at <= this.#clearedAt) return;
+    this.#clearedAt = at;
+    if (this.#epoch >= at) return; // this tab has begun anew since
+    this.#empty(at, at);
+    if (this.#isNewest()) this.#sync?.delete("known", at);
   }
 
   #start(config: PersistenceConfig): void {
@@ -192,7 +199,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     if (this.#sync?.url !== config.url) {
       this.#sync = config.url === null ? null : new ServerSync(config.url, this.key, this);
     }
-    this.#load();
+    this.#isNewest();
     this.#unsubscribe = this.definition.store.subscribe(this.#onStoreChange);
     document.addEventListener("visibilitychange", this.#onVisibilityChange);
     window.addEventListener("pagehide", this.#suspend);
@@ -210,7 +217,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     window.removeEventListener("pageshow", this.#resume);
     this.#disconnect();
     clearTimeout(this.#timer);
-    this.#snapshot = NOT_INITIALIZED;
+    this.#snapshot = { ...this.#snapshot, isInitialized: false, syncStatus: "off" };
   }
 
   /** Empty a store that holds the state of another key: two users must never meet. */
@@ -224,6 +231,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
       const advice = "Use the same storageKey and scope in all components.";
       throw new TypeError(`The store holds the state of '${owner.key}', not '${this.key}'. ${advice}`);
     }
+    this.#known = null;
     this.#saved = null;
     this.#change({ ...empty });
   }
@@ -233,6 +241,8 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   }
 
   #connect(): void {
+    // A clear may have been missed. With nothing here or in the storage, the state begins now.
+    if (!this.#saved && !this.isDirty()) this.#epoch = Date.now();
     if (this.#config?.enableCrossTabSync) this.#tabs.open();
     this.#sync?.start();
   }
@@ -261,7 +271,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   readonly #resume = (): void => {
     if (!this.#isSuspended) return;
     this.#isSuspended = false;
-    this.#load();
+    this.#isNewest();
     this.#connect();
   };
 
@@ -291,34 +301,12 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     this.#firstChange = null;
   }
 
-  #load(): void {
-    const text = readItem(this.key);
-    if (text === null) {
-      if (this.#wasRemoved()) this.clearHere();
-      return;
-    }
-    const value = parseJson(text);
-    const reading = this.read(value);
-    if (reading.kind === "from_newer_version") {
-      this.#reportNewerVersion();
-    } else if (!this.#isCurrent(reading)) {
-      this.#removeStored();
-      if (reading.kind === "invalid") {
-        const message = `The stored state '${this.key}' was not valid and has been removed.`;
-        this.onError(new PersistenceError("invalid", message, { cause: reading.cause }));
-      }
-    } else {
-      this.#stored = timestampOf(value);
-      if (reading.state.timestamp >= this.timestamp()) this.#apply(reading.state);
-      this.#update({ lastSavedAt: reading.state.timestamp });
-    }
-  }
-
   #save(): void {
     this.#cancelSave();
-    const state = this.#validState();
-    if (!state || !this.#mayReplaceStored(state)) return;
-    const text = JSON.stringify(state);
+    const state = this.#isNewest() ? this.#validState() : null;
+    if (!state) return;
+    const stored = this.#toStored(state);
+    const text = JSON.stringify(stored);
     const size = new Blob([text]).size;
     if (size > MAX_STATE_SIZE_BYTES) {
       this.#report("too_large", `The state has ${size} bytes; the limit is ${MAX_STATE_SIZE_BYTES} bytes.`);
@@ -327,7 +315,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     this.#saved = state;
     this.#settled = this.timestamp();
     this.#write(state, text);
-    if (this.#config?.enableCrossTabSync) this.#tabs.post({ key: this.key, kind: "saved", state });
+    if (this.#config?.enableCrossTabSync) this.#tabs.post({ key: this.key, kind: "saved", state: stored });
     this.#sync?.push();
   }
 
@@ -341,38 +329,51 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     return null;
   }
 
-  /** Return whether this state is newer than the stored one; if not, follow the storage. */
-  #mayReplaceStored(state: S): boolean {
+  /** Follow the storage if another tab was there later; return whether the state here is newer. */
+  #isNewest(): boolean {
     const text = readItem(this.key);
     if (text === null) {
-      if (!this.#wasRemoved()) return true;
-      this.clearHere();
-      return false;
+      const wasRemoved = this.#known !== null && !this.#isExpired(this.#known);
+      if (wasRemoved) this.#empty(this.timestamp() + 1, Date.now());
+      return !wasRemoved;
     }
     const value = parseJson(text);
-    if (timestampOf(value) === this.#stored) return true;
+    const timestamp = timestampOf(value);
+    if (timestamp === this.#known && !this.#isExpired(timestamp)) return true;
     const reading = this.read(value);
     if (reading.kind === "from_newer_version") {
-      this.#reportNewerVersion();
+      this.#report("conflict", "A newer version of this page has stored the state: reload the page.");
       return false;
     }
-    if (!this.#isCurrent(reading) || reading.state.timestamp <= state.timestamp) return true;
-    this.#stored = timestampOf(value);
-    this.#apply(reading.state);
+    if (!this.#isCurrent(reading, value)) {
+      this.#removeStored();
+      if (reading.kind === "invalid") {
+        const message = `The stored state '${this.key}' was not valid and has been removed.`;
+        this.onError(new PersistenceError("invalid", message, { cause: reading.cause }));
+      }
+      return true;
+    }
+    const missedClear = this.#known !== null && epochOf(value) > this.#epoch;
+    if (reading.state.timestamp < this.timestamp() && !missedClear) return true;
+    this.#adopt(reading.state, value);
     return false;
-  }
-
-  /** Return whether another tab has cleared the state that this one knows. */
-  #wasRemoved(): boolean {
-    return this.#stored !== null && !this.#isExpired(this.#stored);
   }
 
   #isExpired(timestamp: number): boolean {
     return Date.now() - timestamp > (this.#config?.ttlMs ?? STATE_TTL_MS);
   }
 
-  #isCurrent(reading: Reading<S>): reading is { kind: "state"; state: S } {
-    return reading.kind === "state" && !this.#isExpired(reading.state.timestamp);
+  #isCurrent(reading: Reading<S>, value: unknown): reading is { kind: "state"; state: S } {
+    if (reading.kind !== "state" || this.#isExpired(reading.state.timestamp)) return false;
+    return epochOf(value) >= this.#clearedAt;
+  }
+
+  #wasCurrent(value: unknown): boolean {
+    return this.#isCurrent(this.read(value), value);
+  }
+
+  #toStored(state: S): StoredState<S> {
+    return { ...state, [EPOCH]: this.#epoch };
   }
 
   #write(state: S, text: string): void {
@@ -383,16 +384,33 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
       return;
     }
     tryWriteItem(versionKeyOf(this.key), String(state.version));
-    this.#stored = state.timestamp;
+    this.#known = state.timestamp;
     this.#lastError = null;
     this.#log("saved", text.length);
     this.#update({ lastSavedAt: Date.now() });
   }
 
   #removeStored(): void {
-    this.#stored = null;
+    this.#known = null;
     removeItem(this.key);
     removeItem(versionKeyOf(this.key));
+  }
+
+  /** Take over what another tab has stored. */
+  #adopt(state: S, stored: unknown): void {
+    this.#known = timestampOf(stored);
+    this.#epoch = epochOf(stored);
+    this.#apply(state);
+    this.#update({ lastSavedAt: state.timestamp });
+  }
+
+  /** Empty the store at a time to which older states from elsewhere lose. */
+  #empty(at: number, epoch: number): void {
+    this.#known = null;
+    this.#saved = null;
+    this.#epoch = epoch;
+    if (this.#isOwner()) this.#change({ ...this.definition.empty, timestamp: at });
+    this.#update({ lastSavedAt: null });
   }
 
   /** Replace the kept fields of the store by a state from elsewhere. */
@@ -424,11 +442,6 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     for (const user of this.#users) user.onChange();
   }
 
-  #reportNewerVersion(): void {
-    const message = "A newer version of this page has stored the state: reload the page.";
-    this.#report("conflict", message);
-  }
-
   /** Report an error once, until a save succeeds. */
   #report(code: PersistenceErrorCode, message: string, cause?: unknown): void {
     if (code === this.#lastError) return;
@@ -439,6 +452,11 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   #log(...values: unknown[]): void {
     if (this.#config?.debug) console.debug(`[${this.key}]`, ...values);
   }
+}
+
+/** Return the epoch of an unvalidated state, or 0. */
+function epochOf(value: unknown): number {
+  return isRecord(value) && typeof value[EPOCH] === "number" ? value[EPOCH] : 0;
 }
 
 /** The persistences of one store, of which each key has one. */

@@ -38,7 +38,6 @@ const PATH = "/api/state";
 const TIMEOUT_MS = 30_000;
 // Browsers refuse keepalive requests with more than 64 KiB in all.
 const MAX_KEEPALIVE_BYTES = 60_000;
-const MAX_CONFLICTS = 3;
 // Close codes of a service that tells a browser why it refuses.
 const REFUSED_CODES: readonly number[] = [4401, 4403];
 const RETRIED_STATUSES: readonly number[] = [408, 425, 429];
@@ -76,7 +75,8 @@ export class ServerSync<S extends Stamped> {
   #rejected: number | null = null;
   /** The timestamp of the state in a request that is not answered yet. */
   #sending: number | null = null;
-  #conflicts = 0;
+  /** The version on the server when it refused a save as out of date. */
+  #conflicting: number | null = null;
 
   constructor(
     readonly url: string,
@@ -217,7 +217,7 @@ export class ServerSync<S extends Stamped> {
     const isSettled = !this.replica.isDirty() && !this.#isPending();
     if (value === null) {
       if (this.#deletion) this.#finishDeletion();
-      else if (isSettled && this.replica.saved()) this.replica.clearHere();
+      else if (isSettled && this.replica.saved()) this.#followDeletion();
       return;
     }
     const reading = this.replica.read(value);
@@ -236,6 +236,11 @@ export class ServerSync<S extends Stamped> {
     }
   }
 
+  #followDeletion(): void {
+    removeItem(this.#noteKey);
+    this.replica.clearHere();
+  }
+
   #isPending(): boolean {
     const saved = this.replica.saved();
     if (!saved) return this.#deletion !== null;
@@ -248,7 +253,7 @@ export class ServerSync<S extends Stamped> {
   }
 
   #acknowledge(timestamp: number): void {
-    this.#conflicts = 0;
+    this.#conflicting = null;
     if (this.replica.saved()?.timestamp !== timestamp) return; // changed or cleared meanwhile
     this.#acknowledged = timestamp;
     tryWriteItem(this.#noteKey, JSON.stringify({ acknowledged: timestamp }));
@@ -335,12 +340,13 @@ export class ServerSync<S extends Stamped> {
   }
 
   #noteConflict(): void {
+    // Another version explains a conflict. If it is the same as before, the timestamps do.
+    if (this.#version !== null && this.#version === this.#conflicting) {
+      const message = "The server finds this state out of date: check the clock of this device.";
+      throw new PersistenceError("conflict", message);
+    }
+    this.#conflicting = this.#version;
     this.#mustFetch = true;
-    this.#conflicts += 1;
-    if (this.#conflicts <= MAX_CONFLICTS) return;
-    this.#conflicts = 0;
-    const message = "The server finds this state out of date: check the clock of this device.";
-    throw new PersistenceError("conflict", message);
   }
 
   /** Return a response that is a success, a conflict, or the absence of a state. */
