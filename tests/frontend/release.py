@@ -1,6 +1,7 @@
 """The project with the dashboard, built and installed as its release workflow does it."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,6 +42,14 @@ class Release:
         """Return the built package with this suffix."""
         (found,) = (self.project / "dist").glob(f"*{suffix}")
         return found
+
+    def copy_frontend(self, destination: Path) -> Path:
+        """Copy the frontend, with a link to the packages that it has installed."""
+        folder = destination / "frontend"
+        without = shutil.ignore_patterns("node_modules", "coverage")
+        shutil.copytree(self.frontend, folder, ignore=without)
+        (folder / "node_modules").symlink_to(self.frontend / "node_modules")
+        return folder
 
     def npm(self, *arguments: str, cwd: Path | None = None) -> str:
         """Run npm, by default for the frontend, and return its output."""

@@ -1,8 +1,12 @@
 """The dashboard in real Chromium, with the installed service and a real Redis."""
 
 import json
+import os
+import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -395,6 +399,42 @@ def test_without_authorization_the_dashboard_explains_it_and_keeps_the_state_her
     page.reload()
     expect_project(page, "Apollo")
     expect_status(page, "Access refused")
+
+
+@pytest.fixture
+def development_url(release: Release, service: Service, tmp_path: Path) -> Iterator[str]:
+    """Run `npm run dev` beside the service, and give the address that it prints."""
+    frontend, log = release.copy_frontend(tmp_path), tmp_path / "log"
+    config = frontend / "vite.config.ts"
+    # The default port may be taken on this machine.
+    config.write_text(config.read_text().replace("localhost:8000", f"127.0.0.1:{service.port}"))
+    command = ["npm", "run", "dev", "--", "--port", "20173"]  # or a free one above it
+    variables = {**os.environ, **release.variables(), "NO_COLOR": "1"}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, cwd=frontend, env=variables, stdout=output, start_new_session=True
+        ) as process,
+    ):
+        try:
+            wait_until(lambda: "/dashboard/" in log.read_text())
+            yield next(word for word in log.read_text().split() if "/dashboard/" in word)
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def test_the_development_server_shows_the_dashboard_beside_the_service(
+    development_url: str, service: Service, device: Device
+) -> None:
+    page, other = (device().new_page() for _ in range(2))
+    for each in (page, other):
+        each.goto(development_url)
+        expect_status(each, "Synchronized")
+    choose(page, "Apollo")
+    expect_project(other, "Apollo")
+    expect_saved_project(service, "Apollo")
+    page.reload()
+    expect_project(page, "Apollo")
 
 
 def find_violations(page: Page, release: Release) -> None:

@@ -14,15 +14,6 @@ from frontend.release import Release
 BLOCK = re.compile(r"^```tsx?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def copy_frontend(release: Release, destination: Path) -> Path:
-    """Copy the frontend, with a link to the packages that it has installed."""
-    folder = destination / "frontend"
-    without = shutil.ignore_patterns("node_modules", "coverage")
-    shutil.copytree(release.frontend, folder, ignore=without)
-    (folder / "node_modules").symlink_to(release.frontend / "node_modules")
-    return folder
-
-
 def make_without_uv(release: Release, folder: Path, *arguments: str, path: str = "") -> str:
     """Run make without the checks of Python, and return its output."""
     for name, program in (("uv", "true"), ("make", "make"), ("sh", "sh")):
@@ -62,7 +53,7 @@ def test_make_installs_the_versions_of_the_lock_file(release: Release, tmp_path:
 
 
 def test_it_works_with_react_18(release: Release, tmp_path: Path) -> None:
-    frontend = copy_frontend(release, tmp_path)
+    frontend = release.copy_frontend(tmp_path)
     (frontend / "node_modules").unlink()
     # The newest 18.3, for each package of the newest 19.
     package = frontend / "package.json"
@@ -75,7 +66,7 @@ def test_it_works_with_react_18(release: Release, tmp_path: Path) -> None:
 
 
 def test_the_code_of_the_guide_compiles(release: Release, tmp_path: Path) -> None:
-    frontend = copy_frontend(release, tmp_path)
+    frontend = release.copy_frontend(tmp_path)
     guide = release.project / "user-docs/how-to/keep-a-dashboards-state.md"
     blocks = BLOCK.findall(guide.read_text())
     assert len(blocks) >= 4
