@@ -31,8 +31,12 @@ interface Message {
   version: number;
 }
 
-/** Whether to delete any state on the server, or only the version that this tab has seen. */
-type Deletion = "any" | "known";
+interface Deletion {
+  /** The time of the clear; the deletion is void once the state here has changed again. */
+  at: number;
+  /** Whether to delete any state on the server, or only the version that this tab has seen. */
+  version: "any" | "known";
+}
 
 const PATH = "/api/state";
 const TIMEOUT_MS = 30_000;
@@ -75,8 +79,8 @@ export class ServerSync<S extends Stamped> {
   #rejected: number | null = null;
   /** The timestamp of the state in a request that is not answered yet. */
   #sending: number | null = null;
-  /** The version on the server when it refused a save as out of date. */
-  #conflicting: number | null = null;
+  /** Whether the server has refused a request as out of date. */
+  #isConflicting = false;
 
   constructor(
     readonly url: string,
@@ -114,7 +118,7 @@ export class ServerSync<S extends Stamped> {
   /** Send the last saved state, after any request in progress. */
   push(): void {
     if (this.#deletion) {
-      this.#deletion = null; // the new state replaces the old one anyway
+      this.#deletion = null; // the saved state replaces the one on the server anyway
       removeItem(this.#noteKey);
     }
     void this.#run();
@@ -129,12 +133,12 @@ export class ServerSync<S extends Stamped> {
     else if (state) void this.#post(state, {}).catch(ignore);
   }
 
-  delete(deletion: Deletion, at: number): void {
+  delete(deletion: Deletion): void {
     this.#deletion = deletion;
-    this.#noteDeletion(at);
+    this.#noteDeletion();
     // A user who logs out often leaves the page at once, so a clear cannot wait for the request
     // in progress. That may be a save, which may arrive later: the deletion stays pending.
-    if (this.#isBusy && deletion === "any") void this.#request("DELETE", {}).catch(ignore);
+    if (this.#isBusy && deletion.version === "any") void this.#request("DELETE", {}).catch(ignore);
     void this.#run();
   }
 
@@ -142,17 +146,22 @@ export class ServerSync<S extends Stamped> {
     const { deletedAt } = readNote(this.#noteKey);
     if (deletedAt === undefined || this.replica.saved()) return;
     this.replica.clearHere(deletedAt);
-    this.#deletion = "known";
-    this.#noteDeletion(deletedAt);
+    this.#deletion = { at: deletedAt, version: "known" };
+    this.#noteDeletion();
   }
 
-  #noteDeletion(deletedAt: number): void {
-    tryWriteItem(this.#noteKey, JSON.stringify({ deletedAt }));
+  /** Note the deletion for the next visit, in case that the server is not reached now. */
+  #noteDeletion(): void {
+    tryWriteItem(this.#noteKey, JSON.stringify({ deletedAt: this.#deletion?.at }));
   }
 
   #finishDeletion(): void {
     this.#deletion = null;
     removeItem(this.#noteKey);
+  }
+
+  #isDeleting(): boolean {
+    return this.#deletion !== null && this.#deletion.at === this.replica.timestamp();
   }
 
   #deactivate(): void {
@@ -216,7 +225,7 @@ export class ServerSync<S extends Stamped> {
     this.#remoteTimestamp = timestampOf(value);
     const isSettled = !this.replica.isDirty() && !this.#isPending();
     if (value === null) {
-      if (this.#deletion) this.#finishDeletion();
+      if (this.#isDeleting()) this.#finishDeletion();
       else if (isSettled && this.replica.saved()) this.#followDeletion();
       return;
     }
@@ -228,7 +237,6 @@ export class ServerSync<S extends Stamped> {
       const message = "The state on the server is not valid; the next save replaces it.";
       this.replica.onError(new PersistenceError("invalid", message, { cause: reading.cause }));
     } else if (isSettled || reading.state.timestamp > this.replica.timestamp()) {
-      if (this.#deletion) this.#finishDeletion();
       this.replica.takeOver(reading.state);
       this.#acknowledge(reading.state.timestamp);
     } else if (reading.state.timestamp === this.replica.saved()?.timestamp) {
@@ -243,7 +251,7 @@ export class ServerSync<S extends Stamped> {
 
   #isPending(): boolean {
     const saved = this.replica.saved();
-    if (!saved) return this.#deletion !== null;
+    if (!saved) return this.#isDeleting();
     return saved.timestamp !== this.#rejected && !this.#isAcknowledged(saved.timestamp);
   }
 
@@ -253,7 +261,6 @@ export class ServerSync<S extends Stamped> {
   }
 
   #acknowledge(timestamp: number): void {
-    this.#conflicting = null;
     if (this.replica.saved()?.timestamp !== timestamp) return; // changed or cleared meanwhile
     this.#acknowledged = timestamp;
     tryWriteItem(this.#noteKey, JSON.stringify({ acknowledged: timestamp }));
@@ -264,7 +271,7 @@ export class ServerSync<S extends Stamped> {
     if (this.#isBusy) return;
     this.#isBusy = true;
     try {
-      while ((this.#isActive || this.#deletion) && (this.#mustFetch || this.#isPending())) {
+      while ((this.#isActive || this.#isDeleting()) && (this.#mustFetch || this.#isPending())) {
         await (this.#canSend() ? this.#send() : this.#fetch());
         this.#retrying.reset();
       }
@@ -279,7 +286,8 @@ export class ServerSync<S extends Stamped> {
   }
 
   #canSend(): boolean {
-    return this.#deletion === "any" || (this.#version !== null && !this.#mustFetch);
+    const deletesAny = this.#isDeleting() && this.#deletion?.version === "any";
+    return deletesAny || (this.#version !== null && !this.#mustFetch);
   }
 
   #handle(error: unknown): void {
@@ -308,45 +316,48 @@ export class ServerSync<S extends Stamped> {
 
   #mergeFetched(value: unknown, version: number | null): void {
     if (version === null) throw new Error("The server sent a state without an ETag.");
+    const isUnchanged = this.#isConflicting && version === this.#version;
     this.#mustFetch = false;
+    this.#isConflicting = false;
     this.#merge(value, version);
+    // No other version explains the conflict, so the timestamps do.
+    if (isUnchanged && this.#isPending()) {
+      const message = "The server finds this state out of date: check the clock of this device.";
+      throw new PersistenceError("conflict", message);
+    }
   }
 
   async #send(): Promise<void> {
     const state = this.replica.saved();
     const isAbsent = this.#version === 0;
     const conditions = isAbsent ? { "If-None-Match": "*" } : { "If-Match": `"${this.#version}"` };
-    if (state) return this.#post(state, conditions);
-    const deletion = this.#deletion;
-    if (!isAbsent || deletion === "any") {
-      const response = await this.#request("DELETE", deletion === "any" ? {} : conditions);
-      if (isConflict(response)) return this.#noteConflict();
-    }
-    this.#version = 0;
-    if (!this.replica.saved()) this.#finishDeletion();
+    const isDone = await (state ? this.#post(state, conditions) : this.#deleteStored(conditions));
+    if (isDone) return;
+    this.#isConflicting = true;
+    this.#mustFetch = true;
   }
 
-  async #post(state: S, conditions: Record<string, string>): Promise<void> {
+  /** Save a state; return false if the server has another one that this browser has not seen. */
+  async #post(state: S, conditions: Record<string, string>): Promise<boolean> {
     // The clock of the device that saved before may be fast, but the service takes no earlier one.
     const timestamp = Math.max(state.timestamp, this.#remoteTimestamp);
     this.#sending = state.timestamp;
     const response = await this.#request("POST", conditions, JSON.stringify({ ...state, timestamp })).finally(
       () => (this.#sending = null),
     );
-    if (isConflict(response)) return this.#noteConflict();
+    if (isConflict(response)) return false;
     this.#version = versionOf(response);
     this.#remoteTimestamp = timestamp;
     this.#acknowledge(state.timestamp);
+    return true;
   }
 
-  #noteConflict(): void {
-    // Another version explains a conflict. If it is the same as before, the timestamps do.
-    if (this.#version !== null && this.#version === this.#conflicting) {
-      const message = "The server finds this state out of date: check the clock of this device.";
-      throw new PersistenceError("conflict", message);
-    }
-    this.#conflicting = this.#version;
-    this.#mustFetch = true;
+  async #deleteStored(conditions: Record<string, string>): Promise<boolean> {
+    const response = await this.#request("DELETE", this.#deletion?.version === "any" ? {} : conditions);
+    if (isConflict(response)) return false;
+    this.#version = 0;
+    if (this.#isDeleting()) this.#finishDeletion();
+    return true;
   }
 
   /** Return a response that is a success, a conflict, or the absence of a state. */
