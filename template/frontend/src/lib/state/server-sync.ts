@@ -42,6 +42,7 @@ const PATH = "/api/state";
 const TIMEOUT_MS = 30_000;
 // Browsers refuse keepalive requests with more than 64 KiB in all.
 const MAX_KEEPALIVE_BYTES = 60_000;
+const MAX_CONFLICTS = 3;
 // Close codes of a service that tells a browser why it refuses.
 const REFUSED_CODES: readonly number[] = [4401, 4403];
 const RETRIED_STATUSES: readonly number[] = [408, 425, 429];
@@ -79,8 +80,8 @@ export class ServerSync<S extends Stamped> {
   #rejected: number | null = null;
   /** The timestamp of the state in a request that is not answered yet. */
   #sending: number | null = null;
-  /** Whether the server has refused a request as out of date. */
-  #isConflicting = false;
+  /** How often in a row the server has refused a request as out of date. */
+  #conflicts = 0;
 
   constructor(
     readonly url: string,
@@ -316,48 +317,52 @@ export class ServerSync<S extends Stamped> {
 
   #mergeFetched(value: unknown, version: number | null): void {
     if (version === null) throw new Error("The server sent a state without an ETag.");
-    const isUnchanged = this.#isConflicting && version === this.#version;
     this.#mustFetch = false;
-    this.#isConflicting = false;
     this.#merge(value, version);
-    // No other version explains the conflict, so the timestamps do.
-    if (isUnchanged && this.#isPending()) {
-      const message = "The server finds this state out of date: check the clock of this device.";
-      throw new PersistenceError("conflict", message);
-    }
   }
 
   async #send(): Promise<void> {
     const state = this.replica.saved();
     const isAbsent = this.#version === 0;
     const conditions = isAbsent ? { "If-None-Match": "*" } : { "If-Match": `"${this.#version}"` };
-    const isDone = await (state ? this.#post(state, conditions) : this.#deleteStored(conditions));
-    if (isDone) return;
-    this.#isConflicting = true;
-    this.#mustFetch = true;
+    const { status } = await (state ? this.#post(state, conditions) : this.#deleteStored(conditions));
+    if (!isConflict(status)) this.#conflicts = 0;
+    else this.#noteConflict(status);
   }
 
-  /** Save a state; return false if the server has another one that this browser has not seen. */
-  async #post(state: S, conditions: Record<string, string>): Promise<boolean> {
+  #noteConflict(status: number): void {
+    this.#mustFetch = true;
+    this.#conflicts += 1;
+    if (this.#conflicts <= MAX_CONFLICTS) return;
+    this.#conflicts = 0;
+    // Others may be faster again and again, but that does not explain a timestamp.
+    if (status === 412) throw new Error("The state on the server changes too fast.");
+    const message = "The server finds this state out of date: check the clock of this device.";
+    throw new PersistenceError("conflict", message);
+  }
+
+  async #post(state: S, conditions: Record<string, string>): Promise<Response> {
     // The clock of the device that saved before may be fast, but the service takes no earlier one.
     const timestamp = Math.max(state.timestamp, this.#remoteTimestamp);
     this.#sending = state.timestamp;
     const response = await this.#request("POST", conditions, JSON.stringify({ ...state, timestamp })).finally(
       () => (this.#sending = null),
     );
-    if (isConflict(response)) return false;
-    this.#version = versionOf(response);
-    this.#remoteTimestamp = timestamp;
-    this.#acknowledge(state.timestamp);
-    return true;
+    if (response.ok) {
+      this.#version = versionOf(response);
+      this.#remoteTimestamp = timestamp;
+      this.#acknowledge(state.timestamp);
+    }
+    return response;
   }
 
-  async #deleteStored(conditions: Record<string, string>): Promise<boolean> {
+  async #deleteStored(conditions: Record<string, string>): Promise<Response> {
     const response = await this.#request("DELETE", this.#deletion?.version === "any" ? {} : conditions);
-    if (isConflict(response)) return false;
-    this.#version = 0;
-    if (this.#isDeleting()) this.#finishDeletion();
-    return true;
+    if (!isConflict(response.status)) {
+      this.#version = 0;
+      if (this.#isDeleting()) this.#finishDeletion();
+    }
+    return response;
   }
 
   /** Return a response that is a success, a conflict, or the absence of a state. */
@@ -371,8 +376,8 @@ export class ServerSync<S extends Stamped> {
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const isMissing = response.status === 404 && method !== "POST";
-    if (response.ok || isConflict(response) || (isMissing && isProblem(response))) return response;
     const { status } = response;
+    if (response.ok || isConflict(status) || (isMissing && isProblem(response))) return response;
     if (isMissing || status >= 500 || RETRIED_STATUSES.includes(status)) {
       throw new Error(`The server answered with status ${status}.`);
     }
@@ -409,7 +414,7 @@ function isMessage(value: unknown): value is Message {
   return isRecord(value) && typeof value["version"] === "number" && "state" in value;
 }
 
-function isConflict({ status }: Response): boolean {
+function isConflict(status: number): boolean {
   return status === 409 || status === 412;
 }
 
