@@ -147,6 +147,8 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
 
   takeOver(state: S): void {
     this.#apply(state);
+    // If another tab has removed the previous state, that does not concern this one.
+    if (readItem(this.key) === null) this.#known = null;
     if (this.#isNewest()) this.#write(state, JSON.stringify(this.#toStored(state)));
   }
 

@@ -214,9 +214,8 @@ export class ServerSync<S extends Stamped> {
     }
     // Versions rise: a lower one is late, or the server has lost its states.
     this.#mustFetch = this.#version !== null && message.version < this.#version;
-    if (!this.#mustFetch && message.version !== this.#version) {
-      this.#merge(message.state, message.version);
-    }
+    const isEcho = message.version > 0 && message.version === this.#version;
+    if (!this.#mustFetch && !isEcho) this.#merge(message.state, message.version);
     void this.#run();
   }
 
