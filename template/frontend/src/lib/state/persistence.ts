@@ -117,12 +117,12 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
 
   /** Remove the state from this tab, the storage, the other tabs and the server. */
   clear(): void {
-    const at = nextTimestamp(this.#isOwner() ? this.timestamp() : 0);
+    const at = nextTimestamp(this.timestamp());
     this.#removeStored();
     this.#clearedAt = at;
     this.#empty(at, at);
     if (this.#config?.enableCrossTabSync) this.#tabs.post({ key: this.key, kind: "cleared", at });
-    if (this.#sync) this.#sync.delete("any", at);
+    if (this.#sync) this.#sync.delete({ at, version: "any" });
     else removeItem(noteKeyOf(this.key));
   }
 
@@ -133,7 +133,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   }
 
   timestamp(): number {
-    return this.definition.store.getState().timestamp;
+    return this.#isOwner() ? this.definition.store.getState().timestamp : this.#settled;
   }
 
   isDirty(): boolean {
@@ -147,6 +147,8 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
 
   takeOver(state: S): void {
     this.#apply(state);
+    // If another tab has removed the previous state, that does not concern this one.
+    if (readItem(this.key) === null) this.#known = null;
     if (this.#isNewest()) this.#write(state, JSON.stringify(this.#toStored(state)));
   }
 
@@ -191,7 +193,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     this.#clearedAt = at;
     if (this.#epoch >= at) return; // this tab has begun anew since
     this.#empty(at, at);
-    if (this.#isNewest()) this.#sync?.delete("known", at);
+    if (this.#isNewest()) this.#sync?.delete({ at, version: "known" });
   }
 
   #start(config: PersistenceConfig): void {
@@ -409,7 +411,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     this.#known = null;
     this.#saved = null;
     this.#epoch = epoch;
-    if (this.#isOwner()) this.#change({ ...this.definition.empty, timestamp: at });
+    this.#change({ ...this.definition.empty, timestamp: at });
     this.#update({ lastSavedAt: null });
   }
 
@@ -423,7 +425,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   #change(part: Partial<S> & Pick<Stamped, "timestamp">): void {
     this.#cancelSave();
     this.#settled = part.timestamp;
-    this.#set(part);
+    if (this.#isOwner()) this.#set(part);
     // A subscriber of the store may have changed it in turn.
     if (this.isDirty()) this.#schedule();
   }

@@ -31,13 +31,18 @@ interface Message {
   version: number;
 }
 
-/** Whether to delete any state on the server, or only the version that this tab has seen. */
-type Deletion = "any" | "known";
+interface Deletion {
+  /** The time of the clear; the deletion is void once the state here has changed again. */
+  at: number;
+  /** Whether to delete any state on the server, or only the version that this tab has seen. */
+  version: "any" | "known";
+}
 
 const PATH = "/api/state";
 const TIMEOUT_MS = 30_000;
 // Browsers refuse keepalive requests with more than 64 KiB in all.
 const MAX_KEEPALIVE_BYTES = 60_000;
+const MAX_CONFLICTS = 3;
 // Close codes of a service that tells a browser why it refuses.
 const REFUSED_CODES: readonly number[] = [4401, 4403];
 const RETRIED_STATUSES: readonly number[] = [408, 425, 429];
@@ -75,8 +80,8 @@ export class ServerSync<S extends Stamped> {
   #rejected: number | null = null;
   /** The timestamp of the state in a request that is not answered yet. */
   #sending: number | null = null;
-  /** The version on the server when it refused a save as out of date. */
-  #conflicting: number | null = null;
+  /** How often in a row the server has refused a request as out of date. */
+  #conflicts = 0;
 
   constructor(
     readonly url: string,
@@ -114,7 +119,7 @@ export class ServerSync<S extends Stamped> {
   /** Send the last saved state, after any request in progress. */
   push(): void {
     if (this.#deletion) {
-      this.#deletion = null; // the new state replaces the old one anyway
+      this.#deletion = null; // the saved state replaces the one on the server anyway
       removeItem(this.#noteKey);
     }
     void this.#run();
@@ -129,12 +134,12 @@ export class ServerSync<S extends Stamped> {
     else if (state) void this.#post(state, {}).catch(ignore);
   }
 
-  delete(deletion: Deletion, at: number): void {
+  delete(deletion: Deletion): void {
     this.#deletion = deletion;
-    this.#noteDeletion(at);
+    this.#noteDeletion();
     // A user who logs out often leaves the page at once, so a clear cannot wait for the request
     // in progress. That may be a save, which may arrive later: the deletion stays pending.
-    if (this.#isBusy && deletion === "any") void this.#request("DELETE", {}).catch(ignore);
+    if (this.#isBusy && deletion.version === "any") void this.#request("DELETE", {}).catch(ignore);
     void this.#run();
   }
 
@@ -142,17 +147,22 @@ export class ServerSync<S extends Stamped> {
     const { deletedAt } = readNote(this.#noteKey);
     if (deletedAt === undefined || this.replica.saved()) return;
     this.replica.clearHere(deletedAt);
-    this.#deletion = "known";
-    this.#noteDeletion(deletedAt);
+    this.#deletion = { at: deletedAt, version: "known" };
+    this.#noteDeletion();
   }
 
-  #noteDeletion(deletedAt: number): void {
-    tryWriteItem(this.#noteKey, JSON.stringify({ deletedAt }));
+  /** Note the deletion for the next visit, in case that the server is not reached now. */
+  #noteDeletion(): void {
+    tryWriteItem(this.#noteKey, JSON.stringify({ deletedAt: this.#deletion?.at }));
   }
 
   #finishDeletion(): void {
     this.#deletion = null;
     removeItem(this.#noteKey);
+  }
+
+  #isDeleting(): boolean {
+    return this.#deletion !== null && this.#deletion.at === this.replica.timestamp();
   }
 
   #deactivate(): void {
@@ -204,9 +214,8 @@ export class ServerSync<S extends Stamped> {
     }
     // Versions rise: a lower one is late, or the server has lost its states.
     this.#mustFetch = this.#version !== null && message.version < this.#version;
-    if (!this.#mustFetch && message.version !== this.#version) {
-      this.#merge(message.state, message.version);
-    }
+    const isEcho = message.version > 0 && message.version === this.#version;
+    if (!this.#mustFetch && !isEcho) this.#merge(message.state, message.version);
     void this.#run();
   }
 
@@ -216,7 +225,7 @@ export class ServerSync<S extends Stamped> {
     this.#remoteTimestamp = timestampOf(value);
     const isSettled = !this.replica.isDirty() && !this.#isPending();
     if (value === null) {
-      if (this.#deletion) this.#finishDeletion();
+      if (this.#isDeleting()) this.#finishDeletion();
       else if (isSettled && this.replica.saved()) this.#followDeletion();
       return;
     }
@@ -228,7 +237,6 @@ export class ServerSync<S extends Stamped> {
       const message = "The state on the server is not valid; the next save replaces it.";
       this.replica.onError(new PersistenceError("invalid", message, { cause: reading.cause }));
     } else if (isSettled || reading.state.timestamp > this.replica.timestamp()) {
-      if (this.#deletion) this.#finishDeletion();
       this.replica.takeOver(reading.state);
       this.#acknowledge(reading.state.timestamp);
     } else if (reading.state.timestamp === this.replica.saved()?.timestamp) {
@@ -243,7 +251,7 @@ export class ServerSync<S extends Stamped> {
 
   #isPending(): boolean {
     const saved = this.replica.saved();
-    if (!saved) return this.#deletion !== null;
+    if (!saved) return this.#isDeleting();
     return saved.timestamp !== this.#rejected && !this.#isAcknowledged(saved.timestamp);
   }
 
@@ -253,7 +261,6 @@ export class ServerSync<S extends Stamped> {
   }
 
   #acknowledge(timestamp: number): void {
-    this.#conflicting = null;
     if (this.replica.saved()?.timestamp !== timestamp) return; // changed or cleared meanwhile
     this.#acknowledged = timestamp;
     tryWriteItem(this.#noteKey, JSON.stringify({ acknowledged: timestamp }));
@@ -264,7 +271,7 @@ export class ServerSync<S extends Stamped> {
     if (this.#isBusy) return;
     this.#isBusy = true;
     try {
-      while ((this.#isActive || this.#deletion) && (this.#mustFetch || this.#isPending())) {
+      while ((this.#isActive || this.#isDeleting()) && (this.#mustFetch || this.#isPending())) {
         await (this.#canSend() ? this.#send() : this.#fetch());
         this.#retrying.reset();
       }
@@ -279,7 +286,8 @@ export class ServerSync<S extends Stamped> {
   }
 
   #canSend(): boolean {
-    return this.#deletion === "any" || (this.#version !== null && !this.#mustFetch);
+    const deletesAny = this.#isDeleting() && this.#deletion?.version === "any";
+    return deletesAny || (this.#version !== null && !this.#mustFetch);
   }
 
   #handle(error: unknown): void {
@@ -316,37 +324,44 @@ export class ServerSync<S extends Stamped> {
     const state = this.replica.saved();
     const isAbsent = this.#version === 0;
     const conditions = isAbsent ? { "If-None-Match": "*" } : { "If-Match": `"${this.#version}"` };
-    if (state) return this.#post(state, conditions);
-    const deletion = this.#deletion;
-    if (!isAbsent || deletion === "any") {
-      const response = await this.#request("DELETE", deletion === "any" ? {} : conditions);
-      if (isConflict(response)) return this.#noteConflict();
-    }
-    this.#version = 0;
-    if (!this.replica.saved()) this.#finishDeletion();
+    const { status } = await (state ? this.#post(state, conditions) : this.#deleteStored(conditions));
+    if (!isConflict(status)) this.#conflicts = 0;
+    else this.#noteConflict(status);
   }
 
-  async #post(state: S, conditions: Record<string, string>): Promise<void> {
+  #noteConflict(status: number): void {
+    this.#mustFetch = true;
+    this.#conflicts += 1;
+    if (this.#conflicts <= MAX_CONFLICTS) return;
+    this.#conflicts = 0;
+    // Others may be faster again and again, but that does not explain a timestamp.
+    if (status === 412) throw new Error("The state on the server changes too fast.");
+    const message = "The server finds this state out of date: check the clock of this device.";
+    throw new PersistenceError("conflict", message);
+  }
+
+  async #post(state: S, conditions: Record<string, string>): Promise<Response> {
     // The clock of the device that saved before may be fast, but the service takes no earlier one.
     const timestamp = Math.max(state.timestamp, this.#remoteTimestamp);
     this.#sending = state.timestamp;
     const response = await this.#request("POST", conditions, JSON.stringify({ ...state, timestamp })).finally(
       () => (this.#sending = null),
     );
-    if (isConflict(response)) return this.#noteConflict();
-    this.#version = versionOf(response);
-    this.#remoteTimestamp = timestamp;
-    this.#acknowledge(state.timestamp);
+    if (response.ok) {
+      this.#version = versionOf(response);
+      this.#remoteTimestamp = timestamp;
+      this.#acknowledge(state.timestamp);
+    }
+    return response;
   }
 
-  #noteConflict(): void {
-    // Another version explains a conflict. If it is the same as before, the timestamps do.
-    if (this.#version !== null && this.#version === this.#conflicting) {
-      const message = "The server finds this state out of date: check the clock of this device.";
-      throw new PersistenceError("conflict", message);
+  async #deleteStored(conditions: Record<string, string>): Promise<Response> {
+    const response = await this.#request("DELETE", this.#deletion?.version === "any" ? {} : conditions);
+    if (!isConflict(response.status)) {
+      this.#version = 0;
+      if (this.#isDeleting()) this.#finishDeletion();
     }
-    this.#conflicting = this.#version;
-    this.#mustFetch = true;
+    return response;
   }
 
   /** Return a response that is a success, a conflict, or the absence of a state. */
@@ -360,8 +375,8 @@ export class ServerSync<S extends Stamped> {
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const isMissing = response.status === 404 && method !== "POST";
-    if (response.ok || isConflict(response) || (isMissing && isProblem(response))) return response;
     const { status } = response;
+    if (response.ok || isConflict(status) || (isMissing && isProblem(response))) return response;
     if (isMissing || status >= 500 || RETRIED_STATUSES.includes(status)) {
       throw new Error(`The server answered with status ${status}.`);
     }
@@ -398,7 +413,7 @@ function isMessage(value: unknown): value is Message {
   return isRecord(value) && typeof value["version"] === "number" && "state" in value;
 }
 
-function isConflict({ status }: Response): boolean {
+function isConflict(status: number): boolean {
   return status === 409 || status === 412;
 }
 
