@@ -49,8 +49,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   #version: number | null = null;
   #remoteTimestamp = 0;
   #mustFetch = false;
-  /** The last message during a request. */
-  #held: RemoteState | null = null;
+  /** The version in the last message during a request. */
+  #heard: number | null = null;
   #deletion: Deletion | null = null;
   // Timestamps of states that the server has, will not take, and has not answered yet.
   #acknowledged: number | null = null;
@@ -150,13 +150,14 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
 
   #receive(remote: RemoteState): void {
     if (this.#isBusy) {
-      this.#held = remote;
+      this.#heard = remote.version;
       return;
     }
-    // Versions rise: a lower one is late, or the server has lost its states.
-    this.#mustFetch = this.#version !== null && remote.version < this.#version;
-    const isEcho = remote.version > 0 && remote.version === this.#version;
-    if (!this.#mustFetch && !isEcho) this.#merge(remote);
+    // A lower version is late, or the server has lost its states. An absence may be late too,
+    // because another tab may have saved the state since. A request tells.
+    const isLower = this.#version !== null && remote.version < this.#version;
+    this.#mustFetch = isLower || (remote.state === null && this.replica.saved() !== null);
+    if (!this.#mustFetch && remote.version !== this.#version) this.#merge(remote);
     void this.#run();
   }
 
@@ -165,7 +166,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     this.#version = version;
     this.#remoteTimestamp = timestampOf(state);
     if (state === null) {
-      this.#mergeAbsence();
+      if (this.#isDeleting()) this.#finishDeletion();
       return;
     }
     const reading = this.replica.read(state);
@@ -184,15 +185,6 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     const isNewer = state.timestamp > this.replica.timestamp();
     if (this.#isSettled() || isNewer) this.replica.takeOver(state);
     this.#acknowledge(state.timestamp);
-  }
-
-  #mergeAbsence(): void {
-    if (this.#isDeleting()) {
-      this.#finishDeletion();
-    } else if (this.#isSettled() && this.replica.saved()) {
-      this.#note.remove();
-      this.replica.clearHere();
-    }
   }
 
   /** Return whether the server has everything that is here. */
@@ -247,9 +239,11 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     } finally {
       this.#isBusy = false;
     }
-    const held = this.#held;
-    this.#held = null;
-    if (held && this.#isActive) this.#receive(held);
+    const isBehind = this.#heard !== null && this.#heard !== this.#version;
+    this.#heard = null;
+    if (!isBehind || !this.#isActive) return;
+    this.#mustFetch = true; // the message may be older than the answer
+    void this.#run();
   }
 
   #handle(error: unknown): void {
@@ -272,10 +266,16 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
 
   async #fetch(): Promise<void> {
     const before = this.#version;
+    const wasSettled = this.#isSettled();
     const remote = await this.#client.fetch();
     if (this.#version !== before) return; // overtaken by a save while the page was left
     this.#mustFetch = false;
     this.#merge(remote);
+    // The server had the state before, so it was deleted there.
+    if (remote.state === null && wasSettled && this.#isSettled() && this.replica.saved()) {
+      this.#note.remove();
+      this.replica.clearHere();
+    }
   }
 
   async #send(): Promise<void> {
