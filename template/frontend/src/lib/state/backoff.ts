@@ -15,12 +15,9 @@ export class Backoff {
     this.#timer = setTimeout(this.run, delay * (0.5 + Math.random() / 2));
   }
 
+  /** Cancel the next run, and begin with short pauses again. */
   reset(): void {
     this.#failures = 0;
-    this.cancel();
-  }
-
-  cancel(): void {
     clearTimeout(this.#timer);
   }
 }

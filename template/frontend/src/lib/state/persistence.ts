@@ -1,6 +1,6 @@
-/** Keeps one state in localStorage, in step with the other tabs and with the server. */
+/** Keeps the state of a store in localStorage, in step with the other tabs and with the server. */
+import { Debouncer } from "./debouncer";
 import {
-  isRecord,
   keptFields,
   type Migrate,
   nextTimestamp,
@@ -10,12 +10,14 @@ import {
   readState,
   type Stamped,
   type StateDefinition,
-  timestampOf,
 } from "./definition";
 import { PersistenceError, type PersistenceErrorCode } from "./errors";
-import { readItem, removeItem, tryWriteItem, writeItem } from "./local-storage";
-import { noteKeyOf, type Replica, ServerSync, type SyncStatus } from "./server-sync";
-import { type ItemChange, postOnce, TabChannel, type TabListener, type TabMessage } from "./tab-channel";
+import { removeItem } from "./local-storage";
+import { listenToPage, type PageListener } from "./page-lifecycle";
+import { type Replica, ServerSync, type SyncStatus } from "./server-sync";
+import { type CurrentCopy, StoredState } from "./stored-state";
+import { noteKeyOf } from "./sync-note";
+import { type ItemChange, TabChannel, type TabListener, type TabMessage } from "./tab-channel";
 
 export const PERSISTENCE_DEBOUNCE_MS = 1_000;
 export const PERSISTENCE_MAX_WAIT_MS = 5_000;
@@ -24,7 +26,6 @@ export const MAX_STATE_SIZE_BYTES = 1_048_576;
 
 export interface PersistenceConfig {
   debounceMs: number;
-  /** The longest time that steady changes postpone a save. */
   maxWaitMs: number;
   ttlMs: number;
   enableCrossTabSync: boolean;
@@ -33,11 +34,20 @@ export interface PersistenceConfig {
   debug: boolean;
 }
 
+const DEFAULT_CONFIG: PersistenceConfig = {
+  debounceMs: PERSISTENCE_DEBOUNCE_MS,
+  maxWaitMs: PERSISTENCE_MAX_WAIT_MS,
+  ttlMs: STATE_TTL_MS,
+  enableCrossTabSync: true,
+  url: null,
+  debug: false,
+};
+
 /** A component that uses a persistence. */
 export interface PersistenceUser {
   onChange(): void;
   onError(error: PersistenceError): void;
-  migrate: Migrate | undefined;
+  migrate: Migrate;
 }
 
 export interface PersistenceSnapshot {
@@ -53,11 +63,6 @@ export const NOT_INITIALIZED: PersistenceSnapshot = {
   lastSavedAt: null,
 };
 
-/** A field of a stored state, and of a message to other tabs, that no schema has. */
-const EPOCH = "$epoch";
-
-type StoredState<S> = S & { [EPOCH]: number };
-
 interface Owner {
   readonly key: string;
   readonly snapshot: PersistenceSnapshot;
@@ -66,32 +71,27 @@ interface Owner {
 /** The last persistence that used each store: a store holds the state of one key only. */
 const owners = new WeakMap<object, Owner>();
 
-export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
+export class Persistence<S extends Stamped> implements Replica<S>, TabListener, PageListener {
   readonly #users = new Set<PersistenceUser>();
+  readonly #stored: StoredState<S>;
   readonly #tabs: TabChannel;
-  #config: PersistenceConfig | null = null;
+  readonly #saving = new Debouncer(() => this.#save());
+  #config = DEFAULT_CONFIG;
   #sync: ServerSync<S> | null = null;
   #snapshot = NOT_INITIALIZED;
-  #unsubscribe: (() => void) | null = null;
+  #stopListening: (() => void)[] = [];
   #isApplying = false;
-  #isSuspended = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #firstChange: number | null = null;
   #saved: S | null = null;
   /** The timestamp of the store when its state was last saved, taken over or cleared. */
   #settled = 0;
-  /** The timestamp in the storage when this tab last read or wrote it; null without a state. */
-  #known: number | null = null;
-  /** When the state began: at the last clear, or when a tab found the storage empty. */
-  #epoch = 0;
-  /** The last clear of which this tab knows. States of an earlier epoch are void. */
-  #clearedAt = 0;
   #lastError: PersistenceErrorCode | null = null;
 
   constructor(
     readonly definition: StateDefinition<S>,
     readonly key: string,
   ) {
+    const isExpired = (timestamp: number) => Date.now() - timestamp > this.#config.ttlMs;
+    this.#stored = new StoredState(key, (value) => this.read(value), isExpired);
     this.#tabs = new TabChannel(key, this);
   }
 
@@ -112,21 +112,21 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
 
   /** Save what is not saved yet; without a stored state, save in any case. */
   forceSave(): void {
-    if (this.isDirty() || this.#known === null) this.#save();
+    if (this.isDirty() || !this.#stored.isKnown) this.#save();
   }
 
   /** Remove the state from this tab, the storage, the other tabs and the server. */
   clear(): void {
     const at = nextTimestamp(this.timestamp());
-    this.#removeStored();
-    this.#clearedAt = at;
+    this.#stored.remove();
+    this.#stored.noteClear(at);
     this.#empty(at, at);
-    if (this.#config?.enableCrossTabSync) this.#tabs.post({ key: this.key, kind: "cleared", at });
+    this.#tell({ key: this.key, kind: "cleared", at });
     if (this.#sync) this.#sync.delete({ at, version: "any" });
     else removeItem(noteKeyOf(this.key));
   }
 
-  // What the synchronization with the server needs
+  // For the synchronization with the server
 
   saved(): S | null {
     return this.#saved;
@@ -148,13 +148,12 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   takeOver(state: S): void {
     this.#apply(state);
     // If another tab has removed the previous state, that does not concern this one.
-    if (readItem(this.key) === null) this.#known = null;
-    if (this.#isNewest()) this.#write(state, JSON.stringify(this.#toStored(state)));
+    if (this.#stored.look().kind === "removed") this.#stored.forget();
+    if (this.#isNewest()) this.#write(state);
   }
 
   clearHere(at = this.timestamp() + 1): void {
-    // A state that this tab does not know was stored after the clear.
-    if (timestampOf(parseJson(readItem(this.key) ?? "")) === this.#known) this.#removeStored();
+    this.#stored.removeKnown();
     this.#empty(at, Date.now());
     this.#isNewest();
   }
@@ -169,7 +168,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     for (const user of this.#users) user.onError(error);
   }
 
-  // What the other tabs tell
+  // For the other tabs
 
   onMessage(message: TabMessage): void {
     if (message.kind === "saved") this.#consider(message.state);
@@ -177,23 +176,44 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   }
 
   onItemChange({ before, after }: ItemChange): void {
-    if (after !== null) this.#consider(parseJson(after));
+    if (after !== null) {
+      this.#consider(parseJson(after));
+      return;
+    }
     // A tab that is opened removes an expired or corrupt state, which is not a clear.
-    else if (before === null || this.#wasCurrent(parseJson(before))) this.#hearClear(Date.now());
+    const isClear = before === null || this.#stored.examine(parseJson(before)).kind === "current";
+    if (isClear) this.#hearClear(Date.now());
   }
 
   #consider(value: unknown): void {
-    const reading = this.read(value);
-    if (!this.#isCurrent(reading, value) || reading.state.timestamp <= this.timestamp()) return;
-    this.#adopt(reading.state, value);
+    const copy = this.#stored.examine(value);
+    if (copy.kind === "current" && copy.state.timestamp > this.timestamp()) this.#adopt(copy);
   }
 
   #hearClear(at: number): void {
-    if (at <= this.#clearedAt) return;
-    this.#clearedAt = at;
-    if (this.#epoch >= at) return; // this tab has begun anew since
+    if (!this.#stored.noteClear(at)) return;
     this.#empty(at, at);
     if (this.#isNewest()) this.#sync?.delete({ at, version: "known" });
+  }
+
+  #tell(message: TabMessage): void {
+    if (this.#config.enableCrossTabSync) this.#tabs.post(message);
+  }
+
+  // For the page
+
+  onHide(): void {
+    if (this.isDirty()) this.#save();
+    this.#sync?.leave();
+  }
+
+  onSuspend(): void {
+    this.#disconnect();
+  }
+
+  onResume(): void {
+    this.#isNewest();
+    this.#connect();
   }
 
   #start(config: PersistenceConfig): void {
@@ -202,50 +222,24 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
       this.#sync = config.url === null ? null : new ServerSync(config.url, this.key, this);
     }
     this.#isNewest();
-    this.#unsubscribe = this.definition.store.subscribe(this.#onStoreChange);
-    document.addEventListener("visibilitychange", this.#onVisibilityChange);
-    window.addEventListener("pagehide", this.#suspend);
-    window.addEventListener("pageshow", this.#resume);
+    this.#stopListening = [this.definition.store.subscribe(this.#onStoreChange), listenToPage(this)];
     this.#connect();
     this.#update({ isInitialized: true });
     if (this.isDirty()) this.#schedule();
   }
 
   #stop(): void {
-    this.#leave();
-    this.#unsubscribe?.();
-    document.removeEventListener("visibilitychange", this.#onVisibilityChange);
-    window.removeEventListener("pagehide", this.#suspend);
-    window.removeEventListener("pageshow", this.#resume);
+    this.onHide();
+    for (const stop of this.#stopListening) stop();
     this.#disconnect();
-    clearTimeout(this.#timer);
+    this.#saving.cancel();
     this.#snapshot = { ...this.#snapshot, isInitialized: false, syncStatus: "off" };
-  }
-
-  /** Empty a store that holds the state of another key: two users must never meet. */
-  #claimStore(): void {
-    const { store, empty } = this.definition;
-    const owner = owners.get(store);
-    owners.set(store, this);
-    if (!owner || owner === this) return;
-    if (owner.snapshot.isInitialized) {
-      owners.set(store, owner);
-      const advice = "Use the same storageKey and scope in all components.";
-      throw new TypeError(`The store holds the state of '${owner.key}', not '${this.key}'. ${advice}`);
-    }
-    this.#known = null;
-    this.#saved = null;
-    this.#change({ ...empty });
-  }
-
-  #isOwner(): boolean {
-    return owners.get(this.definition.store) === this;
   }
 
   #connect(): void {
     // A clear may have been missed. With nothing here or in the storage, the state begins now.
-    if (!this.#saved && !this.isDirty()) this.#epoch = Date.now();
-    if (this.#config?.enableCrossTabSync) this.#tabs.open();
+    if (!this.#saved && !this.isDirty()) this.#stored.begin(Date.now());
+    if (this.#config.enableCrossTabSync) this.#tabs.open();
     this.#sync?.start();
   }
 
@@ -254,176 +248,138 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     this.#sync?.stop();
   }
 
-  #leave(): void {
-    if (this.isDirty()) this.#save();
-    this.#sync?.leave();
+  /** Empty a store that holds the state of another key: two users must never meet. */
+  #claimStore(): void {
+    const { store, empty } = this.definition;
+    const owner = owners.get(store);
+    if (owner && owner !== this && owner.snapshot.isInitialized) {
+      const advice = "Use the same storageKey and scope in all components.";
+      throw new TypeError(`The store holds the state of '${owner.key}', not '${this.key}'. ${advice}`);
+    }
+    owners.set(store, this);
+    if (!owner || owner === this) return;
+    this.#stored.forget();
+    this.#saved = null;
+    this.#change(empty);
   }
 
-  readonly #onVisibilityChange = (): void => {
-    if (document.visibilityState === "hidden") this.#leave();
-  };
-
-  // An open channel or socket keeps a page out of the back/forward cache.
-  readonly #suspend = (): void => {
-    this.#leave();
-    this.#disconnect();
-    this.#isSuspended = true;
-  };
-
-  readonly #resume = (): void => {
-    if (!this.#isSuspended) return;
-    this.#isSuspended = false;
-    this.#isNewest();
-    this.#connect();
-  };
+  #isOwner(): boolean {
+    return owners.get(this.definition.store) === this;
+  }
 
   readonly #onStoreChange = (state: S, previous: S): void => {
-    const { definition } = this;
-    if (this.#isApplying || keptFields(definition).every((name) => state[name] === previous[name])) return;
+    const fields = keptFields(this.definition);
+    if (this.#isApplying || fields.every((name) => state[name] === previous[name])) return;
     // Every change has a later timestamp, also that of a setter that forgets it.
-    if (state.timestamp <= previous.timestamp) this.#stamp(previous.timestamp);
+    if (state.timestamp <= previous.timestamp) this.#stamp();
     this.#schedule();
   };
 
-  #stamp(previous: number): void {
-    this.#set({ timestamp: nextTimestamp(previous) } as Partial<S>);
+  #stamp(): void {
+    this.#set({ timestamp: nextTimestamp(Math.max(this.timestamp(), this.#settled)) } as Partial<S>);
   }
 
   #schedule(): void {
-    const { debounceMs, maxWaitMs } = this.#config!;
-    const now = performance.now();
-    this.#firstChange ??= now;
-    clearTimeout(this.#timer);
-    const delay = Math.min(debounceMs, this.#firstChange + maxWaitMs - now);
-    this.#timer = setTimeout(() => this.#save(), Math.max(delay, 0));
-  }
-
-  #cancelSave(): void {
-    clearTimeout(this.#timer);
-    this.#firstChange = null;
+    this.#saving.call(this.#config.debounceMs, this.#config.maxWaitMs);
   }
 
   #save(): void {
-    this.#cancelSave();
-    const state = this.#isNewest() ? this.#validState() : null;
+    this.#saving.cancel();
+    const state = this.#isNewest() ? this.#readStore() : null;
     if (!state) return;
-    const stored = this.#toStored(state);
-    const text = JSON.stringify(stored);
-    const size = new Blob([text]).size;
-    if (size > MAX_STATE_SIZE_BYTES) {
-      this.#report("too_large", `The state has ${size} bytes; the limit is ${MAX_STATE_SIZE_BYTES} bytes.`);
-      return;
-    }
     this.#saved = state;
-    this.#settled = this.timestamp();
-    this.#write(state, text);
-    if (this.#config?.enableCrossTabSync) this.#tabs.post({ key: this.key, kind: "saved", state: stored });
+    this.#settled = state.timestamp;
+    this.#write(state);
+    this.#tell({ key: this.key, kind: "saved", state: this.#stored.toCopy(state) });
     this.#sync?.push();
   }
 
-  #validState(): S | null {
+  /** Return the state of the store if it can be saved. */
+  #readStore(): S | null {
     const { store, empty, schema, transient } = this.definition;
-    if (this.timestamp() === 0) this.#stamp(0);
+    if (this.timestamp() === 0) this.#stamp();
     const fields = pick(store.getState(), keptFields(this.definition));
-    const result = schema.safeParse({ ...fields, ...pick(empty, transient) });
-    if (result.success) return result.data;
-    this.#report("invalid", `The state is not valid and cannot be saved: ${result.error.message}`, result.error);
-    return null;
-  }
-
-  /** Follow the storage if another tab was there later; return whether the state here is newer. */
-  #isNewest(): boolean {
-    const text = readItem(this.key);
-    if (text === null) {
-      const wasRemoved = this.#known !== null && !this.#isExpired(this.#known);
-      if (wasRemoved) this.#empty(this.timestamp() + 1, Date.now());
-      return !wasRemoved;
+    const { data, error } = schema.safeParse({ ...fields, ...pick(empty, transient) });
+    if (error) {
+      this.#report("invalid", `The state is not valid and cannot be saved: ${error.message}`, error);
+      return null;
     }
-    const value = parseJson(text);
-    const timestamp = timestampOf(value);
-    if (timestamp === this.#known && !this.#isExpired(timestamp)) return true;
-    const reading = this.read(value);
-    if (reading.kind === "from_newer_version") {
-      this.#report("conflict", "A newer version of this page has stored the state: reload the page.");
-      return false;
+    const size = new Blob([JSON.stringify(data)]).size;
+    if (size > MAX_STATE_SIZE_BYTES) {
+      this.#report("too_large", `The state has ${size} bytes; the limit is ${MAX_STATE_SIZE_BYTES} bytes.`);
+      return null;
     }
-    if (!this.#isCurrent(reading, value)) {
-      this.#removeStored();
-      if (reading.kind === "invalid") {
-        const message = `The stored state '${this.key}' was not valid and has been removed.`;
-        this.onError(new PersistenceError("invalid", message, { cause: reading.cause }));
-      }
-      return true;
-    }
-    const missedClear = this.#known !== null && epochOf(value) > this.#epoch;
-    if (reading.state.timestamp < this.timestamp() && !missedClear) return true;
-    this.#adopt(reading.state, value);
-    return false;
+    return data;
   }
 
-  #isExpired(timestamp: number): boolean {
-    return Date.now() - timestamp > (this.#config?.ttlMs ?? STATE_TTL_MS);
-  }
-
-  #isCurrent(reading: Reading<S>, value: unknown): reading is { kind: "state"; state: S } {
-    if (reading.kind !== "state" || this.#isExpired(reading.state.timestamp)) return false;
-    return epochOf(value) >= this.#clearedAt;
-  }
-
-  #wasCurrent(value: unknown): boolean {
-    return this.#isCurrent(this.read(value), value);
-  }
-
-  #toStored(state: S): StoredState<S> {
-    return { ...state, [EPOCH]: this.#epoch };
-  }
-
-  #write(state: S, text: string): void {
+  #write(state: S): void {
     try {
-      if (!writeItem(this.key, text)) return;
+      if (!this.#stored.write(state)) return;
     } catch (cause) {
       this.#report("quota", "The browser does not store the state; the previous one remains.", cause);
       return;
     }
-    tryWriteItem(versionKeyOf(this.key), String(state.version));
-    this.#known = state.timestamp;
     this.#lastError = null;
-    this.#log("saved", text.length);
+    this.#log("saved", state);
     this.#update({ lastSavedAt: Date.now() });
   }
 
-  #removeStored(): void {
-    this.#known = null;
-    removeItem(this.key);
-    removeItem(versionKeyOf(this.key));
+  /** Follow the storage if another tab was there later; return whether the state here is newer. */
+  #isNewest(): boolean {
+    const copy = this.#stored.look();
+    switch (copy.kind) {
+      case "none":
+      case "known":
+        return true;
+      case "removed":
+        this.#empty(this.timestamp() + 1, Date.now());
+        return false;
+      case "from_newer_version":
+        this.#report("conflict", "A newer version of this page has stored the state: reload the page.");
+        return false;
+      case "invalid":
+        this.#stored.remove();
+        this.#reportInvalid(copy.cause);
+        return true;
+      case "expired":
+        this.#stored.remove();
+        return true;
+      case "void":
+        this.#stored.remove();
+        this.#tell({ key: this.key, kind: "cleared", at: copy.clearedAt });
+        return true;
+      case "current":
+        if (copy.state.timestamp < this.timestamp() && !copy.hasMissedClear) return true;
+        this.#adopt(copy);
+        return false;
+    }
   }
 
   /** Take over what another tab has stored. */
-  #adopt(state: S, stored: unknown): void {
-    this.#known = timestampOf(stored);
-    this.#epoch = epochOf(stored);
-    this.#apply(state);
-    this.#update({ lastSavedAt: state.timestamp });
+  #adopt(copy: CurrentCopy<S>): void {
+    this.#stored.follow(copy);
+    this.#apply(copy.state);
+    this.#update({ lastSavedAt: copy.state.timestamp });
   }
 
-  /** Empty the store at a time to which older states from elsewhere lose. */
-  #empty(at: number, epoch: number): void {
-    this.#known = null;
-    this.#saved = null;
-    this.#epoch = epoch;
-    this.#change({ ...this.definition.empty, timestamp: at });
-    this.#update({ lastSavedAt: null });
-  }
-
-  /** Replace the kept fields of the store by a state from elsewhere. */
+  /** Replace the kept fields of the store by those of a state that is saved elsewhere. */
   #apply(state: S): void {
     this.#saved = state;
     this.#change({ ...pick(state, keptFields(this.definition)), timestamp: state.timestamp });
   }
 
+  /** Empty the store. Older states from elsewhere lose to the given time. */
+  #empty(at: number, epoch: number): void {
+    this.#stored.forget();
+    this.#stored.begin(epoch);
+    this.#saved = null;
+    this.#change({ ...this.definition.empty, timestamp: at });
+    this.#update({ lastSavedAt: null });
+  }
+
   /** Change the store without saving, which cancels a pending save. */
   #change(part: Partial<S> & Pick<Stamped, "timestamp">): void {
-    this.#cancelSave();
+    this.#saving.cancel();
     this.#settled = part.timestamp;
     if (this.#isOwner()) this.#set(part);
     // A subscriber of the store may have changed it in turn.
@@ -444,6 +400,11 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
     for (const user of this.#users) user.onChange();
   }
 
+  #reportInvalid(cause: unknown): void {
+    const message = `The stored state '${this.key}' was not valid and has been removed.`;
+    this.onError(new PersistenceError("invalid", message, { cause }));
+  }
+
   /** Report an error once, until a save succeeds. */
   #report(code: PersistenceErrorCode, message: string, cause?: unknown): void {
     if (code === this.#lastError) return;
@@ -452,46 +413,6 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener {
   }
 
   #log(...values: unknown[]): void {
-    if (this.#config?.debug) console.debug(`[${this.key}]`, ...values);
+    if (this.#config.debug) console.debug(`[${this.key}]`, ...values);
   }
-}
-
-/** Return the epoch of an unvalidated state, or 0. */
-function epochOf(value: unknown): number {
-  return isRecord(value) && typeof value[EPOCH] === "number" ? value[EPOCH] : 0;
-}
-
-/** The persistences of one store, of which each key has one. */
-export class PersistenceRegistry<S extends Stamped> {
-  readonly #persistences = new Map<string, Persistence<S>>();
-
-  constructor(readonly definition: StateDefinition<S>) {}
-
-  get(key: string): Persistence<S> {
-    const persistence = this.#persistences.get(key) ?? new Persistence(this.definition, key);
-    this.#persistences.set(key, persistence);
-    return persistence;
-  }
-
-  find(key: string): Persistence<S> | undefined {
-    return this.#persistences.get(key);
-  }
-
-  /** Clear one key; without a component that uses it, only the storage and the other tabs. */
-  clear(key: string): void {
-    const persistence = this.find(key);
-    if (persistence) return persistence.clear();
-    [key, versionKeyOf(key), noteKeyOf(key)].forEach(removeItem);
-    postOnce({ key, kind: "cleared", at: Date.now() });
-  }
-
-  /** Return whether a valid state that has not expired is stored. */
-  has(key: string): boolean {
-    const reading = readState(this.definition, parseJson(readItem(key) ?? ""));
-    return reading.kind === "state" && Date.now() - reading.state.timestamp <= STATE_TTL_MS;
-  }
-}
-
-export function versionKeyOf(key: string): string {
-  return `${key}-version`;
 }

@@ -7,10 +7,12 @@ import {
   NOT_INITIALIZED,
   PERSISTENCE_DEBOUNCE_MS,
   PERSISTENCE_MAX_WAIT_MS,
-  PersistenceRegistry,
+  type PersistenceUser,
   STATE_TTL_MS,
 } from "./persistence";
-import { stateUrl, type SyncStatus } from "./server-sync";
+import { PersistenceRegistry } from "./registry";
+import type { SyncStatus } from "./server-sync";
+import { stateUrl } from "./state-client";
 
 export type Scope = readonly [workspaceId: string, userId: string];
 
@@ -95,11 +97,10 @@ export function createStatePersistence<S extends Stamped>(
     const subscribe = useCallback(
       (onChange: () => void) => {
         if (!enabled) return () => {};
-        const user = {
+        const user: PersistenceUser = {
           onChange,
-          onError: (error: PersistenceError) => latest.current.onError?.(error),
-          migrate: (stored: Record<string, unknown>, from: number) =>
-            latest.current.migrate ? latest.current.migrate(stored, from) : stored,
+          onError: (error) => latest.current.onError?.(error),
+          migrate: (stored, from) => (latest.current.migrate ?? keep)(stored, from),
         };
         const config = { debounceMs, maxWaitMs, ttlMs, enableCrossTabSync, url, debug };
         return registry.get(key).acquire(user, config);
@@ -123,6 +124,10 @@ export function createStatePersistence<S extends Stamped>(
     clearPersistedState: (key = defaultKey) => registry.clear(key),
     hasPersistedState: (key = defaultKey) => registry.has(key),
   };
+}
+
+function keep(stored: unknown): unknown {
+  return stored;
 }
 
 function addressOf(server: boolean | string, scope: Scope | undefined): string | null {
