@@ -50,6 +50,8 @@ def test_make_installs_the_versions_of_the_lock_file(release: Release, tmp_path:
         shutil.copy(file, project / "frontend")
         shown = run("make", "--dry-run", "build", cwd=project).stdout
         assert f"npm --prefix frontend {command}\n" in shown
+    # It accepts the lock file that `npm install` has written.
+    release.npm("ci", "--dry-run")
 
 
 def test_it_works_with_react_18(release: Release, tmp_path: Path) -> None:
