@@ -57,6 +57,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   #rejected: number | null = null;
   #sending: number | null = null;
   #conflicts = 0;
+  /** Whether a state was saved in this visit. */
+  #hasPushed = false;
 
   constructor(
     readonly url: string,
@@ -85,6 +87,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
 
   /** Send the last saved state, after any request in progress. */
   push(): void {
+    this.#hasPushed = true;
     if (this.#deletion) this.#finishDeletion(); // the saved state replaces the deleted one
     void this.#run();
   }
@@ -92,10 +95,10 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   /** Send what is pending in a way that survives the page. */
   leave(): void {
     const state = this.replica.saved();
-    if (!this.#isActive || !this.#isPending() || state?.timestamp === this.#sending) return;
+    if (!this.#isActive || !this.#hasPushed || !this.#isPending() || state?.timestamp === this.#sending) return;
     if (!this.#isBusy && this.#canSend()) void this.#run();
     // There is no time to wait for another request: the service compares the timestamps.
-    else if (state) void this.#save(state, null).catch(ignore);
+    else if (state) this.#save(state, null).then(() => this.#run(), ignore);
   }
 
   delete(deletion: Deletion): void {
@@ -157,7 +160,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     // because another tab may have saved the state since. A request tells.
     const isLower = this.#version !== null && remote.version < this.#version;
     this.#mustFetch = isLower || (remote.state === null && this.replica.saved() !== null);
-    if (!this.#mustFetch && remote.version !== this.#version) this.#merge(remote);
+    const isEcho = remote.version === this.#version && this.replica.saved()?.timestamp === this.#acknowledged;
+    if (!this.#mustFetch && !isEcho) this.#merge(remote);
     void this.#run();
   }
 
@@ -269,13 +273,23 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     const wasSettled = this.#isSettled();
     const remote = await this.#client.fetch();
     if (this.#version !== before) return; // overtaken by a save while the page was left
+    if (!this.#isActive && remote.state !== null) {
+      this.#deletion = null; // without a component that uses the state, the next visit decides
+      return;
+    }
     this.#mustFetch = false;
     this.#merge(remote);
-    // The server had the state before, so it was deleted there.
-    if (remote.state === null && wasSettled && this.#isSettled() && this.replica.saved()) {
-      this.#note.remove();
-      this.replica.clearHere();
+    if (remote.state === null && this.replica.saved() && this.#isSettled()) this.#followDeletion(wasSettled);
+  }
+
+  /** Clear the state that is not on the server, if the server had it before the request. */
+  #followDeletion(wasSettled: boolean): void {
+    if (!wasSettled) {
+      this.#mustFetch = true; // another tab has saved it meanwhile
+      return;
     }
+    this.#note.remove();
+    this.replica.clearHere();
   }
 
   async #send(): Promise<void> {
@@ -295,6 +309,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
         this.#version = outcome.version;
         this.#remoteTimestamp = timestamp;
         this.#acknowledge(state.timestamp);
+        // If the state here was replaced meanwhile, the server has another one.
+        this.#mustFetch ||= this.#acknowledged !== state.timestamp && !this.#isPending();
       }
       return outcome;
     } finally {
