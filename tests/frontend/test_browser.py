@@ -23,7 +23,7 @@ pytestmark = pytest.mark.needs("chromium", "redis-server")
 KEY = "sample-dashboard-state"
 DAY = 86_400_000
 # For whatever waits until a connection is tried again.
-PATIENT = 20_000
+PATIENT = 30_000
 
 
 def open_dashboard(device: BrowserContext, service: Service, status: str = "Synchronized") -> Page:

@@ -67,13 +67,20 @@ def test_it_works_with_react_18(release: Release, tmp_path: Path) -> None:
     release.npm("exec", "--", "vitest", "run", cwd=frontend)
 
 
-def test_the_code_of_the_guide_compiles(release: Release, tmp_path: Path) -> None:
+def test_the_code_of_the_guide_compiles_and_its_names_exist(release: Release, tmp_path: Path) -> None:
     frontend = release.copy_frontend(tmp_path)
     guide = release.project / "user-docs/how-to/keep-a-dashboards-state.md"
     blocks = BLOCK.findall(guide.read_text())
     assert len(blocks) >= 4
     for number, block in enumerate(blocks):
         (frontend / f"src/guide-{number}.tsx").write_text(block)
+    rows = [line.split("|")[1:3] for line in guide.read_text().splitlines() if line[:3] == "| `"]
+    names = re.findall(r"`(use\w+|\w+State\w*|[A-Z_]{5,})\b", str(rows))
+    assert len(names) >= 20
+    uses = ", ".join(f"state.{name}" for name in names)
+    (frontend / "src/names.ts").write_text(
+        f'import * as state from "./lib/state";\nexport const all = [{uses}];\n'
+    )
     release.npm("run", "check", cwd=frontend)
     (frontend / "src/wrong.tsx").write_text(blocks[0].replace("scope:", "scopes:"))
     with pytest.raises(AssertionError, match=r"src/wrong\.tsx.*'scopes' does not exist"):
