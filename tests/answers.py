@@ -49,6 +49,8 @@ NOT_ASKED = {
 }
 # The example needs these, and the stores need the second of them.
 EXAMPLE_NEEDS = ("include_api_utilities", "include_persistence_helpers")
+# The dashboard needs this type of project, and this store.
+HOOK_NEEDS = ("web_service", "redis")
 
 
 def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +60,10 @@ def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
         not_asked.add("include_example")
     if not answers.get("include_persistence_helpers", True):
         not_asked |= {"include_typed_state", "state_stores"}
+    kind, store = HOOK_NEEDS
+    stores = () if "state_stores" in not_asked else answers.get("state_stores", ())
+    if answers["project_type"] != kind or store not in stores:
+        not_asked.add("include_react_hook")
     asked = {name: value for name, value in answers.items() if name not in not_asked}
     # Copier takes a list, where pairs are made of hashable values.
     return {name: [*value] if isinstance(value, tuple) else value for name, value in asked.items()}

@@ -29,6 +29,9 @@ LEAK_PATTERNS = {
     "include_agents_md": r"AGENTS|agent\b",
     "include_github_actions": r"\.github/|workflow|trusted publish|dependabot",
     "include_pre_commit": r"pre-commit",
+    "include_react_hook": (
+        r"dashboard|frontend|\bnpm\b|node_modules|\bReact\b(?![ -]to)|--dev(?![\w-])"
+    ),
     "include_typed_state": (
         r"state/typed|\bhydrat|\bdrain\(|cloudpickle|declare-versioned|migrate-state|react-to-state"
     ),
@@ -139,7 +142,7 @@ def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
 
 def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
     # Not asked means off for these, and on for all others.
-    absent = ("include_example", "include_typed_state")
+    absent = ("include_example", "include_react_hook", "include_typed_state")
     off = [name for name in FEATURES if not answers.get(name, name not in absent)]
     patterns = [LEAK_PATTERNS[name] for name in off if name in LEAK_PATTERNS]
     stores = answers.get("state_stores", [])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import NOT_ASKED, PROJECT_TYPES
+from answers import HOOK_NEEDS, NOT_ASKED, PROJECT_TYPES
 from checks import load_yaml
 from jinja2 import Template
 from support import REPOSITORY, files_of, questions, render
@@ -201,4 +201,8 @@ def test_the_tests_assume_the_questions_that_are_asked(tmp_path: Path) -> None:
         project = render(tmp_path / project_type, project_type=project_type)
         answers = load_yaml((project / ".copier-answers.yml").read_text())
         asked = {name for name, spec in questions().items() if spec.get("help")}
-        assert asked - answers.keys() == NOT_ASKED[project_type]
+        # No default store is the one that the dashboard needs.
+        assert asked - answers.keys() == NOT_ASKED[project_type] | {"include_react_hook"}
+    kind, store = HOOK_NEEDS
+    project = render(tmp_path / "sample", project_type=kind, state_stores=[store])
+    assert "include_react_hook: false" in (project / ".copier-answers.yml").read_text()

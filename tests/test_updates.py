@@ -153,6 +153,7 @@ FEATURES = [
     ("library", ["persistence_helpers", "docs", "typed_state"]),
     ("mcp_server", ["api_utilities", "persistence_helpers", "example"]),
     ("web_service", ["persistence_helpers", "api_utilities"]),
+    ("web_service", ["react_hook"]),
     ("daemon", ["api_utilities", "persistence_helpers"]),
     ("modules_only", ["persistence_helpers", "docs", "typed_state", "api_utilities"]),
 ]
@@ -163,7 +164,8 @@ def test_features_can_be_added_one_by_one_and_removed_again(
     project_type: str, features: list[str], template: Path, tmp_path: Path
 ) -> None:
     names = [f"include_{feature}" for feature in features]
-    answers = everything(project_type, package_name="sample", state_stores=[])
+    stores = ["redis"] if "react_hook" in features else []
+    answers = everything(project_type, package_name="sample", state_stores=stores)
     answers |= {"include_typed_state": False, "include_example": False}
     answers |= dict.fromkeys(names, False)
     project = start(template, tmp_path / "own" / "sample", **asked(answers))

@@ -46,7 +46,7 @@ async def fail(websocket: fastapi.WebSocket, status: int):
 
 
 def create_app(*arguments, **options):
-    made = create(*arguments, authorize=may_use, **options)
+    made = create(*arguments, **{**options, "authorize": may_use})
     made.get("/threads")(threading.active_count)
     made.websocket("/fail/{status}/subscribe")(fail)
     return made

@@ -72,6 +72,10 @@ class Service:
         self._process.kill()
         self._process.wait()
 
+    def is_running(self) -> bool:
+        """Return whether the process has not ended."""
+        return self._process.poll() is None
+
     def terminate(self) -> None:
         """Ask it to end, as an init system does."""
         self._process.terminate()

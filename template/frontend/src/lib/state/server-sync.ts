@@ -1,0 +1,341 @@
+/**
+ * Keeps a state in step with the server.
+ *
+ * The order of the server decides: a state with a higher version replaces one that the server
+ * has acknowledged. Only if both sides have changed does the later timestamp win.
+ */
+import { Backoff } from "./backoff";
+import { type Reading, type Stamped, timestampOf } from "./definition";
+import { PersistenceError } from "./errors";
+import { type Outcome, type RemoteState, StateClient } from "./state-client";
+import { StateSubscription, type SubscriptionListener } from "./state-subscription";
+import { SyncNote } from "./sync-note";
+
+export type SyncStatus = "off" | "connecting" | "online" | "offline" | "refused";
+
+/** What is kept in this browser, as the synchronization sees it. */
+export interface Replica<S extends Stamped> {
+  /** The last saved state; null if none was saved, or after a clear. */
+  saved(): S | null;
+  /** The time of the last change, which may not be saved yet. */
+  timestamp(): number;
+  isDirty(): boolean;
+  read(value: unknown): Reading<S>;
+  takeOver(state: S): void;
+  /** Clear this browser; the server is not told. */
+  clearHere(at?: number): void;
+  onStatus(status: SyncStatus): void;
+  onError(error: PersistenceError): void;
+}
+
+interface Deletion {
+  /** The time of the clear; the deletion is void once the state here has changed again. */
+  at: number;
+  /** Whether to delete any state on the server, or only the version that this tab has seen. */
+  version: "any" | "known";
+}
+
+const MAX_CONFLICTS = 3;
+
+export class ServerSync<S extends Stamped> implements SubscriptionListener {
+  readonly #client: StateClient;
+  readonly #subscription: StateSubscription;
+  readonly #note: SyncNote;
+  readonly #retrying = new Backoff(() => void this.#run());
+  #status: SyncStatus = "off";
+  #isActive = false;
+  #isBusy = false;
+  /** The version on the server, 0 if it has no state; null before the first answer. */
+  #version: number | null = null;
+  #remoteTimestamp = 0;
+  #mustFetch = false;
+  /** The version in the last message during a request. */
+  #heard: number | null = null;
+  #deletion: Deletion | null = null;
+  // Timestamps of states that the server has, will not take, and has not answered yet.
+  #acknowledged: number | null = null;
+  #rejected: number | null = null;
+  #sending: number | null = null;
+  #conflicts = 0;
+  /** Whether a state was saved in this visit. */
+  #hasPushed = false;
+
+  constructor(
+    readonly url: string,
+    key: string,
+    readonly replica: Replica<S>,
+  ) {
+    this.#client = new StateClient(url);
+    this.#subscription = new StateSubscription(url, this);
+    this.#note = new SyncNote(key);
+  }
+
+  start(): void {
+    this.#isActive = true;
+    this.#resumeDeletion();
+    this.#setStatus("connecting");
+    this.#subscription.open();
+    window.addEventListener("online", this.#onOnline);
+  }
+
+  /** Send what is pending, and disconnect. */
+  stop(): void {
+    this.leave();
+    this.#deactivate();
+    this.#status = "off";
+  }
+
+  /** Send the last saved state, after any request in progress. */
+  push(): void {
+    this.#hasPushed = true;
+    if (this.#deletion) this.#finishDeletion(); // the saved state replaces the deleted one
+    void this.#run();
+  }
+
+  /** Send what is pending in a way that survives the page. */
+  leave(): void {
+    const state = this.replica.saved();
+    if (!this.#isActive || !this.#hasPushed || !this.#isPending() || state?.timestamp === this.#sending) return;
+    if (!this.#isBusy && this.#canSend()) void this.#run();
+    // There is no time to wait for another request: the service compares the timestamps.
+    else if (state) this.#save(state, null).then(() => this.#run(), ignore);
+  }
+
+  delete(deletion: Deletion): void {
+    this.#deletion = deletion;
+    this.#note.write({ deletedAt: deletion.at });
+    // A user who logs out often leaves the page at once, so a clear cannot wait for the request
+    // in progress. That may be a save, which may arrive later: the deletion stays pending.
+    if (this.#isBusy && deletion.version === "any") void this.#client.delete(null).catch(ignore);
+    void this.#run();
+  }
+
+  onState(remote: RemoteState): void {
+    this.#setStatus("online");
+    this.#receive(remote);
+  }
+
+  onLost(wasOpen: boolean): void {
+    this.#setStatus("offline");
+    // Unlike a WebSocket, a request tells whether access is refused.
+    this.#mustFetch ||= !wasOpen;
+    void this.#run();
+  }
+
+  onRefused(): void {
+    this.#refuse(new PersistenceError("refused", "The service refuses access to this state."));
+  }
+
+  readonly #onOnline = (): void => {
+    this.#retrying.reset();
+    this.#subscription.reconnect();
+    void this.#run();
+  };
+
+  #deactivate(): void {
+    this.#isActive = false;
+    window.removeEventListener("online", this.#onOnline);
+    this.#retrying.reset();
+    this.#subscription.close();
+  }
+
+  #refuse(error: PersistenceError): void {
+    this.#deactivate();
+    this.#setStatus("refused");
+    this.replica.onError(error);
+  }
+
+  #setStatus(status: SyncStatus): void {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.replica.onStatus(status);
+  }
+
+  #receive(remote: RemoteState): void {
+    if (this.#isBusy) {
+      this.#heard = remote.version;
+      return;
+    }
+    // A lower version is late, or the server has lost its states. An absence may be late too,
+    // because another tab may have saved the state since. A request tells.
+    const isLower = this.#version !== null && remote.version < this.#version;
+    this.#mustFetch = isLower || (remote.state === null && this.replica.saved() !== null);
+    const isEcho = remote.version === this.#version && this.replica.saved()?.timestamp === this.#acknowledged;
+    if (!this.#mustFetch && !isEcho) this.#merge(remote);
+    void this.#run();
+  }
+
+  /** Take what the server has, unless the state here was changed later. */
+  #merge({ state, version }: RemoteState): void {
+    this.#version = version;
+    this.#remoteTimestamp = timestampOf(state);
+    if (state === null) {
+      if (this.#isDeleting()) this.#finishDeletion();
+      return;
+    }
+    const reading = this.replica.read(state);
+    if (reading.kind === "from_newer_version") {
+      const message = "A newer version of this page has saved the state: reload the page.";
+      this.#refuse(new PersistenceError("conflict", message));
+    } else if (reading.kind === "invalid") {
+      const message = "The state on the server is not valid; the next save replaces it.";
+      this.replica.onError(new PersistenceError("invalid", message, { cause: reading.cause }));
+    } else {
+      this.#mergeState(reading.state);
+    }
+  }
+
+  #mergeState(state: S): void {
+    const isNewer = state.timestamp > this.replica.timestamp();
+    if (this.#isSettled() || isNewer) this.replica.takeOver(state);
+    this.#acknowledge(state.timestamp);
+  }
+
+  /** Return whether the server has everything that is here. */
+  #isSettled(): boolean {
+    return !this.replica.isDirty() && !this.#isPending();
+  }
+
+  #isPending(): boolean {
+    const saved = this.replica.saved();
+    if (!saved) return this.#isDeleting();
+    return saved.timestamp !== this.#rejected && !this.#isAcknowledged(saved.timestamp);
+  }
+
+  #isAcknowledged(timestamp: number): boolean {
+    // Another tab may have sent it.
+    return timestamp === this.#acknowledged || timestamp === this.#note.read().acknowledged;
+  }
+
+  #acknowledge(timestamp: number): void {
+    if (this.replica.saved()?.timestamp !== timestamp) return; // changed or cleared meanwhile
+    this.#acknowledged = timestamp;
+    this.#note.write({ acknowledged: timestamp });
+  }
+
+  #isDeleting(): boolean {
+    return this.#deletion !== null && this.#deletion.at === this.replica.timestamp();
+  }
+
+  #resumeDeletion(): void {
+    const { deletedAt } = this.#note.read();
+    if (deletedAt === undefined || this.replica.saved() || this.replica.isDirty()) return;
+    this.replica.clearHere(deletedAt);
+    this.#deletion = { at: deletedAt, version: "known" };
+  }
+
+  #finishDeletion(): void {
+    this.#deletion = null;
+    this.#note.remove();
+  }
+
+  /** Send one request at a time until the server has everything. */
+  async #run(): Promise<void> {
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    try {
+      while ((this.#isActive || this.#isDeleting()) && (this.#mustFetch || this.#isPending())) {
+        await (this.#canSend() ? this.#send() : this.#fetch());
+        this.#retrying.reset();
+      }
+    } catch (error) {
+      this.#handle(error);
+    } finally {
+      this.#isBusy = false;
+    }
+    const isBehind = this.#heard !== null && this.#heard !== this.#version;
+    this.#heard = null;
+    if (!isBehind || !this.#isActive) return;
+    this.#mustFetch = true; // the message may be older than the answer
+    void this.#run();
+  }
+
+  #handle(error: unknown): void {
+    if (error instanceof PersistenceError && error.code === "refused") {
+      this.#refuse(error);
+    } else if (error instanceof PersistenceError) {
+      this.#rejected = this.replica.saved()?.timestamp ?? null;
+      this.#deletion = null;
+      this.replica.onError(error);
+    } else if (this.#isActive && this.#isPending()) {
+      this.#retrying.schedule();
+    }
+  }
+
+  /** Return whether the version to replace is known, or does not matter. */
+  #canSend(): boolean {
+    const deletesAny = this.#isDeleting() && this.#deletion?.version === "any";
+    return deletesAny || (this.#version !== null && !this.#mustFetch);
+  }
+
+  async #fetch(): Promise<void> {
+    const before = this.#version;
+    const wasSettled = this.#isSettled();
+    const remote = await this.#client.fetch();
+    if (this.#version !== before) return; // overtaken by a save while the page was left
+    if (!this.#isActive && remote.state !== null) {
+      this.#deletion = null; // without a component that uses the state, the next visit decides
+      return;
+    }
+    this.#mustFetch = false;
+    this.#merge(remote);
+    if (remote.state === null && this.replica.saved() && this.#isSettled()) this.#followDeletion(wasSettled);
+  }
+
+  /** Clear the state that is not on the server, if the server had it before the request. */
+  #followDeletion(wasSettled: boolean): void {
+    if (!wasSettled) {
+      this.#mustFetch = true; // another tab has saved it meanwhile
+      return;
+    }
+    this.#note.remove();
+    this.replica.clearHere();
+  }
+
+  async #send(): Promise<void> {
+    const state = this.replica.saved();
+    const { kind } = await (state ? this.#save(state, this.#version) : this.#delete());
+    if (kind === "done") this.#conflicts = 0;
+    else this.#noteConflict(kind);
+  }
+
+  async #save(state: S, expected: number | null): Promise<Outcome> {
+    // The clock of the device that saved before may be fast, but the service takes no earlier one.
+    const timestamp = Math.max(state.timestamp, this.#remoteTimestamp);
+    this.#sending = state.timestamp;
+    try {
+      const outcome = await this.#client.save({ ...state, timestamp }, expected);
+      if (outcome.kind === "done") {
+        this.#version = outcome.version;
+        this.#remoteTimestamp = timestamp;
+        this.#acknowledge(state.timestamp);
+        // If the state here was replaced meanwhile, the server has another one.
+        this.#mustFetch ||= this.#acknowledged !== state.timestamp && !this.#isPending();
+      }
+      return outcome;
+    } finally {
+      this.#sending = null;
+    }
+  }
+
+  async #delete(): Promise<Outcome> {
+    const outcome = await this.#client.delete(this.#deletion?.version === "any" ? null : this.#version);
+    if (outcome.kind === "done") {
+      this.#version = 0;
+      if (this.#isDeleting()) this.#finishDeletion();
+    }
+    return outcome;
+  }
+
+  #noteConflict(kind: "overtaken" | "outdated"): void {
+    this.#mustFetch = true;
+    this.#conflicts += 1;
+    if (this.#conflicts <= MAX_CONFLICTS) return;
+    this.#conflicts = 0;
+    if (kind === "overtaken") throw new Error("Others change the state on the server too fast.");
+    const message = "The server finds this state out of date: check the clock of this device.";
+    throw new PersistenceError("conflict", message);
+  }
+}
+
+function ignore(): void {}
