@@ -16,9 +16,11 @@ SAVER, SECRET_GROUP, NAMED_USER = 65534, 4242, 1234
 ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 
 
-def acl(*, user: int, group: int, mask: int, others: int = 0) -> bytes:
-    """Return an ACL that gives a named user rights besides those of the classes."""
+def acl(*, user: int, group: int, mask: int, others: int = 0, saver: int | None = None) -> bytes:
+    """Return an ACL that gives a named user, and the group of the saver, rights of their own."""
     rights = [(1, 6, -1), (2, user, NAMED_USER), (4, group, -1), (16, mask, -1), (32, others, -1)]
+    if saver is not None:
+        rights.insert(3, (8, saver, SAVER))
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in rights)
 
 
@@ -78,6 +80,15 @@ def test_the_named_users_of_an_acl_stay_and_nobody_joins_them(
     assert children.run("as_user", "save", path) == "done"
     assert path.stat().st_gid == SAVER
     assert os.getxattr(path, ACCESS) == acl(user=4, group=0, mask=6)
+
+
+def test_a_group_that_an_acl_excludes_gains_nothing_as_the_new_owner(
+    children: Children, path: Path
+) -> None:
+    set_acl(path, ACCESS, acl(user=4, group=6, saver=0, mask=6, others=4))
+    assert children.run("as_user", "save", path) == "done"
+    assert path.stat().st_gid == SAVER
+    assert os.getxattr(path, ACCESS) == acl(user=4, group=0, saver=0, mask=6)
 
 
 def test_a_default_acl_of_the_folder_gives_nobody_an_older_file(

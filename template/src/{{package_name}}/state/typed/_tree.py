@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime, time
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
 from ._changes import KeyPath
@@ -235,7 +235,7 @@ def is_unchanged(before: Any, after: Any) -> bool:
 
 
 def _is_alike(before: Any, after: Any) -> bool:
-    kind = cast(type[Any], type(before))
+    kind = before.__class__
     if issubclass(kind, list | tuple):
         return all(map(_is_alike, before, after))
     if issubclass(kind, set | frozenset):
