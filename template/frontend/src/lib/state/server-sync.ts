@@ -156,10 +156,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
       this.#heard = remote.version;
       return;
     }
-    // A lower version is late, or the server has lost its states. An absence may be late too,
-    // because another tab may have saved the state since. A request tells.
-    const isLower = this.#version !== null && remote.version < this.#version;
-    this.#mustFetch = isLower || (remote.state === null && this.replica.saved() !== null);
+    // A lower version is late, or the server has lost its states.
+    this.#mustFetch = this.#version !== null && remote.version < this.#version;
     const isEcho = remote.version === this.#version && this.replica.saved()?.timestamp === this.#acknowledged;
     if (!this.#mustFetch && !isEcho) this.#merge(remote);
     void this.#run();
@@ -191,7 +189,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     this.#acknowledge(state.timestamp);
   }
 
-  /** Return whether the server has everything that is here. */
+  /** Return whether there is nothing here to send. */
   #isSettled(): boolean {
     return !this.replica.isDirty() && !this.#isPending();
   }
@@ -200,6 +198,12 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     const saved = this.replica.saved();
     if (!saved) return this.#isDeleting();
     return saved.timestamp !== this.#rejected && !this.#isAcknowledged(saved.timestamp);
+  }
+
+  /** Return whether the server has taken what is here. */
+  #isTaken(): boolean {
+    const saved = this.replica.saved();
+    return saved !== null && !this.replica.isDirty() && this.#isAcknowledged(saved.timestamp);
   }
 
   #isAcknowledged(timestamp: number): boolean {
@@ -234,7 +238,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     if (this.#isBusy) return;
     this.#isBusy = true;
     try {
-      while ((this.#isActive || this.#isDeleting()) && (this.#mustFetch || this.#isPending())) {
+      while ((this.#isActive || this.#isDeleting()) && (this.#isUnsure() || this.#isPending())) {
         await (this.#canSend() ? this.#send() : this.#fetch());
         this.#retrying.reset();
       }
@@ -257,37 +261,41 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
       this.#rejected = this.replica.saved()?.timestamp ?? null;
       this.#deletion = null;
       this.replica.onError(error);
-    } else if (this.#isActive && this.#isPending()) {
-      this.#retrying.schedule();
+    } else if (this.#isActive && (this.#isPending() || this.#status === "online")) {
+      this.#retrying.schedule(); // otherwise the next connection begins with a message
     }
   }
 
   /** Return whether the version to replace is known, or does not matter. */
   #canSend(): boolean {
     const deletesAny = this.#isDeleting() && this.#deletion?.version === "any";
-    return deletesAny || (this.#version !== null && !this.#mustFetch);
+    return deletesAny || (this.#version !== null && !this.#isUnsure());
+  }
+
+  /** Return whether to look at the server: a state that it has taken is not there. */
+  #isUnsure(): boolean {
+    return this.#mustFetch || (this.#version === 0 && this.#isTaken());
   }
 
   async #fetch(): Promise<void> {
     const before = this.#version;
-    const wasSettled = this.#isSettled();
+    const wasTaken = this.#isTaken();
     const remote = await this.#client.fetch();
     if (this.#version !== before) return; // overtaken by a save while the page was left
-    if (!this.#isActive && remote.state !== null) {
-      this.#deletion = null; // without a component that uses the state, the next visit decides
+    if (!this.#isActive) {
+      // Without a component that uses the state, the next visit decides.
+      if (remote.state === null && this.#isDeleting()) this.#finishDeletion();
+      this.#deletion = null;
       return;
     }
     this.#mustFetch = false;
     this.#merge(remote);
-    if (remote.state === null && this.replica.saved() && this.#isSettled()) this.#followDeletion(wasSettled);
+    if (remote.state === null && this.#isTaken()) this.#followDeletion(wasTaken);
   }
 
-  /** Clear the state that is not on the server, if the server had it before the request. */
-  #followDeletion(wasSettled: boolean): void {
-    if (!wasSettled) {
-      this.#mustFetch = true; // another tab has saved it meanwhile
-      return;
-    }
+  /** Clear the state, which is not on the server, if the server had taken it before the request. */
+  #followDeletion(wasTaken: boolean): void {
+    if (!wasTaken) return; // another tab has sent it meanwhile
     this.#note.remove();
     this.replica.clearHere();
   }
