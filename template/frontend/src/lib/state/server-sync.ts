@@ -35,7 +35,9 @@ interface Deletion {
   version: "any" | "known";
 }
 
-const MAX_CONFLICTS = 3;
+// Requests without a pause, and saves that are refused as outdated in a row.
+const MAX_REQUESTS = 10;
+const MAX_REFUSALS = 3;
 
 export class ServerSync<S extends Stamped> implements SubscriptionListener {
   readonly #client: StateClient;
@@ -56,7 +58,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   #acknowledged: number | null = null;
   #rejected: number | null = null;
   #sending: number | null = null;
-  #conflicts = 0;
+  #refusals = 0;
   /** Whether a state was saved in this visit. */
   #hasPushed = false;
 
@@ -238,7 +240,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     if (this.#isBusy) return;
     this.#isBusy = true;
     try {
-      while ((this.#isActive || this.#isDeleting()) && (this.#isUnsure() || this.#isPending())) {
+      for (let count = 0; this.#hasWork(); count += 1) {
+        if (count === MAX_REQUESTS) throw new Error("Others change the state on the server too fast.");
         await (this.#canSend() ? this.#send() : this.#fetch());
         this.#retrying.reset();
       }
@@ -266,6 +269,10 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     }
   }
 
+  #hasWork(): boolean {
+    return (this.#isActive || this.#isDeleting()) && (this.#isUnsure() || this.#isPending());
+  }
+
   /** Return whether the version to replace is known, or does not matter. */
   #canSend(): boolean {
     const deletesAny = this.#isDeleting() && this.#deletion?.version === "any";
@@ -290,21 +297,22 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     }
     this.#mustFetch = false;
     this.#merge(remote);
-    if (remote.state === null && this.#isTaken()) this.#followDeletion(wasTaken);
-  }
-
-  /** Clear the state, which is not on the server, if the server had taken it before the request. */
-  #followDeletion(wasTaken: boolean): void {
-    if (!wasTaken) return; // another tab has sent it meanwhile
-    this.#note.remove();
-    this.replica.clearHere();
+    // The server had the state, unless another tab has sent it only during this request.
+    if (remote.state === null && wasTaken && this.#isTaken()) {
+      this.#note.remove();
+      this.replica.clearHere();
+    }
   }
 
   async #send(): Promise<void> {
     const state = this.replica.saved();
     const { kind } = await (state ? this.#save(state, this.#version) : this.#delete());
-    if (kind === "done") this.#conflicts = 0;
-    else this.#noteConflict(kind);
+    this.#mustFetch ||= kind !== "done";
+    this.#refusals = kind === "outdated" ? this.#refusals + 1 : 0;
+    if (this.#refusals <= MAX_REFUSALS) return;
+    this.#refusals = 0;
+    const message = "The server finds this state out of date: check the clock of this device.";
+    throw new PersistenceError("conflict", message);
   }
 
   async #save(state: S, expected: number | null): Promise<Outcome> {
@@ -333,16 +341,6 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
       if (this.#isDeleting()) this.#finishDeletion();
     }
     return outcome;
-  }
-
-  #noteConflict(kind: "overtaken" | "outdated"): void {
-    this.#mustFetch = true;
-    this.#conflicts += 1;
-    if (this.#conflicts <= MAX_CONFLICTS) return;
-    this.#conflicts = 0;
-    if (kind === "overtaken") throw new Error("Others change the state on the server too fast.");
-    const message = "The server finds this state out of date: check the clock of this device.";
-    throw new PersistenceError("conflict", message);
   }
 }
 
