@@ -53,7 +53,7 @@ class World {
     const [name, run] = this.#pick([...this.#tabActions(), ...(this.server ? this.#serverActions() : [])]);
     this.log.push(name);
     await pass(5);
-    await run();
+    await act(async () => void (await run()));
     await pass(0);
   }
 

@@ -346,6 +346,18 @@ describe("a state that is not on the server", () => {
     expect(onServer()).toBe("Cassini");
   });
 
+  it("is not cleared if the service does not take it", async () => {
+    const tab = await open();
+    service.status = 413;
+    await choose(tab, "Apollo");
+    service.status = null;
+    act(() => service.stop());
+    service.isDown = false;
+    await pass(30_000);
+    expect(tab.state.activeProject).toBe("Apollo");
+    expect(stored(SCOPED())).not.toBeNull();
+  });
+
   it("is not cleared by a late message, nor by a proxy that does not know the service", async () => {
     const tab = await open();
     await choose(tab, "Apollo");

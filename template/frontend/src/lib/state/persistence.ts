@@ -188,6 +188,8 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
   #consider(value: unknown): void {
     const copy = this.#stored.examine(value);
     if (copy.kind === "current" && copy.state.timestamp > this.timestamp()) this.#adopt(copy);
+    // Another tab has saved it before it has heard of a clear.
+    if (copy.kind === "void") this.#isNewest();
   }
 
   #hearClear(at: number): void {

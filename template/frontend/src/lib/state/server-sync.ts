@@ -35,7 +35,9 @@ interface Deletion {
   version: "any" | "known";
 }
 
-const MAX_CONFLICTS = 3;
+// Requests without a pause, and saves that are refused as outdated in a row.
+const MAX_REQUESTS = 10;
+const MAX_REFUSALS = 3;
 
 export class ServerSync<S extends Stamped> implements SubscriptionListener {
   readonly #client: StateClient;
@@ -56,7 +58,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   #acknowledged: number | null = null;
   #rejected: number | null = null;
   #sending: number | null = null;
-  #conflicts = 0;
+  #refusals = 0;
   /** Whether a state was saved in this visit. */
   #hasPushed = false;
 
@@ -156,10 +158,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
       this.#heard = remote.version;
       return;
     }
-    // A lower version is late, or the server has lost its states. An absence may be late too,
-    // because another tab may have saved the state since. A request tells.
-    const isLower = this.#version !== null && remote.version < this.#version;
-    this.#mustFetch = isLower || (remote.state === null && this.replica.saved() !== null);
+    // A lower version is late, or the server has lost its states.
+    this.#mustFetch = this.#version !== null && remote.version < this.#version;
     const isEcho = remote.version === this.#version && this.replica.saved()?.timestamp === this.#acknowledged;
     if (!this.#mustFetch && !isEcho) this.#merge(remote);
     void this.#run();
@@ -191,7 +191,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     this.#acknowledge(state.timestamp);
   }
 
-  /** Return whether the server has everything that is here. */
+  /** Return whether there is nothing here to send. */
   #isSettled(): boolean {
     return !this.replica.isDirty() && !this.#isPending();
   }
@@ -200,6 +200,12 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     const saved = this.replica.saved();
     if (!saved) return this.#isDeleting();
     return saved.timestamp !== this.#rejected && !this.#isAcknowledged(saved.timestamp);
+  }
+
+  /** Return whether the server has taken what is here. */
+  #isTaken(): boolean {
+    const saved = this.replica.saved();
+    return saved !== null && !this.replica.isDirty() && this.#isAcknowledged(saved.timestamp);
   }
 
   #isAcknowledged(timestamp: number): boolean {
@@ -234,7 +240,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     if (this.#isBusy) return;
     this.#isBusy = true;
     try {
-      while ((this.#isActive || this.#isDeleting()) && (this.#mustFetch || this.#isPending())) {
+      for (let count = 0; this.#hasWork(); count += 1) {
+        if (count === MAX_REQUESTS) throw new Error("Others change the state on the server too fast.");
         await (this.#canSend() ? this.#send() : this.#fetch());
         this.#retrying.reset();
       }
@@ -257,46 +264,55 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
       this.#rejected = this.replica.saved()?.timestamp ?? null;
       this.#deletion = null;
       this.replica.onError(error);
-    } else if (this.#isActive && this.#isPending()) {
-      this.#retrying.schedule();
+    } else if (this.#isActive && (this.#isPending() || this.#status === "online")) {
+      this.#retrying.schedule(); // otherwise the next connection begins with a message
     }
+  }
+
+  #hasWork(): boolean {
+    return (this.#isActive || this.#isDeleting()) && (this.#isUnsure() || this.#isPending());
   }
 
   /** Return whether the version to replace is known, or does not matter. */
   #canSend(): boolean {
     const deletesAny = this.#isDeleting() && this.#deletion?.version === "any";
-    return deletesAny || (this.#version !== null && !this.#mustFetch);
+    return deletesAny || (this.#version !== null && !this.#isUnsure());
+  }
+
+  /** Return whether to look at the server: a state that it has taken is not there. */
+  #isUnsure(): boolean {
+    return this.#mustFetch || (this.#version === 0 && this.#isTaken());
   }
 
   async #fetch(): Promise<void> {
     const before = this.#version;
-    const wasSettled = this.#isSettled();
+    const wasTaken = this.#isTaken();
     const remote = await this.#client.fetch();
     if (this.#version !== before) return; // overtaken by a save while the page was left
-    if (!this.#isActive && remote.state !== null) {
-      this.#deletion = null; // without a component that uses the state, the next visit decides
+    if (!this.#isActive) {
+      // Without a component that uses the state, the next visit decides.
+      if (remote.state === null && this.#isDeleting()) this.#finishDeletion();
+      this.#deletion = null;
       return;
     }
     this.#mustFetch = false;
     this.#merge(remote);
-    if (remote.state === null && this.replica.saved() && this.#isSettled()) this.#followDeletion(wasSettled);
-  }
-
-  /** Clear the state that is not on the server, if the server had it before the request. */
-  #followDeletion(wasSettled: boolean): void {
-    if (!wasSettled) {
-      this.#mustFetch = true; // another tab has saved it meanwhile
-      return;
+    // The server had the state, unless another tab has sent it only during this request.
+    if (remote.state === null && wasTaken && this.#isTaken()) {
+      this.#note.remove();
+      this.replica.clearHere();
     }
-    this.#note.remove();
-    this.replica.clearHere();
   }
 
   async #send(): Promise<void> {
     const state = this.replica.saved();
     const { kind } = await (state ? this.#save(state, this.#version) : this.#delete());
-    if (kind === "done") this.#conflicts = 0;
-    else this.#noteConflict(kind);
+    this.#mustFetch ||= kind !== "done";
+    this.#refusals = kind === "outdated" ? this.#refusals + 1 : 0;
+    if (this.#refusals <= MAX_REFUSALS) return;
+    this.#refusals = 0;
+    const message = "The server finds this state out of date: check the clock of this device.";
+    throw new PersistenceError("conflict", message);
   }
 
   async #save(state: S, expected: number | null): Promise<Outcome> {
@@ -325,16 +341,6 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
       if (this.#isDeleting()) this.#finishDeletion();
     }
     return outcome;
-  }
-
-  #noteConflict(kind: "overtaken" | "outdated"): void {
-    this.#mustFetch = true;
-    this.#conflicts += 1;
-    if (this.#conflicts <= MAX_CONFLICTS) return;
-    this.#conflicts = 0;
-    if (kind === "overtaken") throw new Error("Others change the state on the server too fast.");
-    const message = "The server finds this state out of date: check the clock of this device.";
-    throw new PersistenceError("conflict", message);
   }
 }
 
