@@ -237,7 +237,7 @@ def is_unchanged(before: Any, after: Any) -> bool:
 def _is_alike(before: Any, after: Any) -> bool:
     kind = before.__class__
     if issubclass(kind, list | tuple):
-        return all(map(_is_alike, before, after))
+        return all(_is_alike(old, new) for old, new in zip(before, after, strict=True))
     if issubclass(kind, set | frozenset):
         return _is_alike(dict.fromkeys(before), dict.fromkeys(after))
     if issubclass(kind, dict):
