@@ -162,6 +162,8 @@ describe("scopes", () => {
   it("cannot be told apart by a separator in an id", async () => {
     const { scopedStorageKey } = (await Tab.open()).module;
     expect(scopedStorageKey("k", ["a:b", "c"])).not.toBe(scopedStorageKey("k", ["a", "b:c"]));
+    const versionKey = `${scopedStorageKey("k", ["a", "b"])}-version`;
+    expect(scopedStorageKey("k", ["a", "b-version"])).not.toBe(versionKey);
   });
 
   it("cannot share the store at the same time", async () => {
