@@ -224,7 +224,10 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
       this.#sync = config.url === null ? null : new ServerSync(config.url, this.key, this);
     }
     this.#isNewest();
-    this.#stopListening = [this.definition.store.subscribe(this.#onStoreChange), listenToPage(this)];
+    this.#stopListening = [
+      this.definition.store.subscribe(this.#onStoreChange),
+      listenToPage(this),
+    ];
     this.#connect();
     this.#update({ isInitialized: true });
     if (this.isDirty()) this.#schedule();
@@ -256,7 +259,9 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     const owner = owners.get(store);
     if (owner && owner !== this && owner.snapshot.isInitialized) {
       const advice = "Use the same storageKey and scope in all components.";
-      throw new TypeError(`The store holds the state of '${owner.key}', not '${this.key}'. ${advice}`);
+      throw new TypeError(
+        `The store holds the state of '${owner.key}', not '${this.key}'. ${advice}`,
+      );
     }
     owners.set(store, this);
     if (!owner || owner === this) return;
@@ -278,7 +283,9 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
   };
 
   #stamp(): void {
-    this.#set({ timestamp: nextTimestamp(Math.max(this.timestamp(), this.#settled)) } as Partial<S>);
+    this.#set({
+      timestamp: nextTimestamp(Math.max(this.timestamp(), this.#settled)),
+    } as Partial<S>);
   }
 
   #schedule(): void {
@@ -303,12 +310,19 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     const fields = pick(store.getState(), keptFields(this.definition));
     const { data, error } = schema.safeParse({ ...fields, ...pick(empty, transient) });
     if (error) {
-      this.#report("invalid", `The state is not valid and cannot be saved: ${error.message}`, error);
+      this.#report(
+        "invalid",
+        `The state is not valid and cannot be saved: ${error.message}`,
+        error,
+      );
       return null;
     }
     const size = new Blob([JSON.stringify(data)]).size;
     if (size > MAX_STATE_SIZE_BYTES) {
-      this.#report("too_large", `The state has ${size} bytes; the limit is ${MAX_STATE_SIZE_BYTES} bytes.`);
+      this.#report(
+        "too_large",
+        `The state has ${size} bytes; the limit is ${MAX_STATE_SIZE_BYTES} bytes.`,
+      );
       return null;
     }
     return data;
@@ -318,7 +332,11 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     try {
       if (!this.#stored.write(state)) return;
     } catch (cause) {
-      this.#report("quota", "The browser does not store the state; the previous one remains.", cause);
+      this.#report(
+        "quota",
+        "The browser does not store the state; the previous one remains.",
+        cause,
+      );
       return;
     }
     this.#lastError = null;
@@ -337,7 +355,10 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
         this.#empty(this.timestamp() + 1, Date.now());
         return false;
       case "from_newer_version":
-        this.#report("conflict", "A newer version of this page has stored the state: reload the page.");
+        this.#report(
+          "conflict",
+          "A newer version of this page has stored the state: reload the page.",
+        );
         return false;
       case "invalid":
         this.#stored.remove();

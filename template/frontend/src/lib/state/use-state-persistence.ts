@@ -74,7 +74,9 @@ export function createStatePersistence<S extends Stamped>(
 ): StatePersistence {
   const registry = new PersistenceRegistry(definition);
 
-  function useStatePersistence(options: UseStatePersistenceOptions = {}): UseStatePersistenceResult {
+  function useStatePersistence(
+    options: UseStatePersistenceOptions = {},
+  ): UseStatePersistenceResult {
     const {
       enabled = true,
       storageKey = defaultKey,
