@@ -228,8 +228,8 @@ export async function settle(): Promise<void> {
   await pass(0);
 }
 
-export function stored(key = "KEY"): Record<string, unknown> | null {
-  const text = localStorage.getItem(key === "KEY" ? KEY : key);
+export function stored(key = KEY): Record<string, unknown> | null {
+  const text = localStorage.getItem(key);
   return text === null ? null : JSON.parse(text);
 }
 

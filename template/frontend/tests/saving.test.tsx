@@ -1,4 +1,4 @@
-import { act } from "@testing-library/react";
+import { act, renderHook } from "@testing-library/react";
 import { describe, expect, it, vi } from "vitest";
 
 import {
@@ -25,7 +25,6 @@ describe("loading", () => {
     store(savedState());
     const tab = await Tab.open();
     const seen: boolean[] = [];
-    const { renderHook } = await import("@testing-library/react");
     renderHook(() => seen.push(tab.module.useStatePersistence().isInitialized));
     expect(seen[0]).toBe(false);
     expect(seen.at(-1)).toBe(true);

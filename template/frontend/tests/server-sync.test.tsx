@@ -1,4 +1,4 @@
-import { act } from "@testing-library/react";
+import { act, renderHook } from "@testing-library/react";
 import { describe, expect, it, vi } from "vitest";
 
 import type { UseStatePersistenceOptions } from "../src/lib/state";
@@ -133,7 +133,6 @@ describe("the server", () => {
 
   it("is used by useServerStateSync without the option", async () => {
     const { module } = await Tab.open();
-    const { renderHook } = await import("@testing-library/react");
     const { result } = renderHook(() => module.useServerStateSync({ scope: SCOPE }));
     await settle();
     expect(result.current.syncStatus).toBe("online");

@@ -126,7 +126,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     else removeItem(noteKeyOf(this.key));
   }
 
-  // For the synchronization with the server
+  // Replica
 
   saved(): S | null {
     return this.#saved;
@@ -168,7 +168,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     for (const user of this.#users) user.onError(error);
   }
 
-  // For the other tabs
+  // TabListener
 
   onMessage(message: TabMessage): void {
     if (message.kind === "saved") this.#consider(message.state);
@@ -202,7 +202,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     if (this.#config.enableCrossTabSync) this.#tabs.post(message);
   }
 
-  // For the page
+  // PageListener
 
   onHide(): void {
     if (this.isDirty()) this.#save();
@@ -278,14 +278,12 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     const fields = keptFields(this.definition);
     if (this.#isApplying || fields.every((name) => state[name] === previous[name])) return;
     // Every change has a later timestamp, also that of a setter that forgets it.
-    if (state.timestamp <= previous.timestamp) this.#stamp();
+    if (state.timestamp <= previous.timestamp) this.#stamp(previous.timestamp);
     this.#schedule();
   };
 
-  #stamp(): void {
-    this.#set({
-      timestamp: nextTimestamp(Math.max(this.timestamp(), this.#settled)),
-    } as Partial<S>);
+  #stamp(previous: number): void {
+    this.#set({ timestamp: nextTimestamp(previous) } as Partial<S>);
   }
 
   #schedule(): void {
@@ -306,7 +304,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
   /** Return the state of the store if it can be saved. */
   #readStore(): S | null {
     const { store, empty, schema, transient } = this.definition;
-    if (this.timestamp() === 0) this.#stamp();
+    if (this.timestamp() === 0) this.#stamp(0);
     const fields = pick(store.getState(), keptFields(this.definition));
     const { data, error } = schema.safeParse({ ...fields, ...pick(empty, transient) });
     if (error) {
