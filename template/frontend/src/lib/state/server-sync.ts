@@ -97,7 +97,13 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   /** Send what is pending in a way that survives the page. */
   leave(): void {
     const state = this.replica.saved();
-    if (!this.#isActive || !this.#hasPushed || !this.#isPending() || state?.timestamp === this.#sending) return;
+    if (
+      !this.#isActive ||
+      !this.#hasPushed ||
+      !this.#isPending() ||
+      state?.timestamp === this.#sending
+    )
+      return;
     if (!this.#isBusy && this.#canSend()) void this.#run();
     // There is no time to wait for another request: the service compares the timestamps.
     else if (state) this.#save(state, null).then(() => this.#run(), ignore);
@@ -160,7 +166,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     }
     // A lower version is late, or the server has lost its states.
     this.#mustFetch = this.#version !== null && remote.version < this.#version;
-    const isEcho = remote.version === this.#version && this.replica.saved()?.timestamp === this.#acknowledged;
+    const isEcho =
+      remote.version === this.#version && this.replica.saved()?.timestamp === this.#acknowledged;
     if (!this.#mustFetch && !isEcho) this.#merge(remote);
     void this.#run();
   }
@@ -241,7 +248,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     this.#isBusy = true;
     try {
       for (let count = 0; this.#hasWork(); count += 1) {
-        if (count === MAX_REQUESTS) throw new Error("Others change the state on the server too fast.");
+        if (count === MAX_REQUESTS)
+          throw new Error("Others change the state on the server too fast.");
         await (this.#canSend() ? this.#send() : this.#fetch());
         this.#retrying.reset();
       }
@@ -335,7 +343,9 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   }
 
   async #delete(): Promise<Outcome> {
-    const outcome = await this.#client.delete(this.#deletion?.version === "any" ? null : this.#version);
+    const outcome = await this.#client.delete(
+      this.#deletion?.version === "any" ? null : this.#version,
+    );
     if (outcome.kind === "done") {
       this.#version = 0;
       if (this.#isDeleting()) this.#finishDeletion();

@@ -57,7 +57,9 @@ export interface StatePersistence {
 
 /** Return the key in localStorage under which the state of a scope is kept. */
 export function scopedStorageKey(storageKey: string, scope?: Scope): string {
-  return [storageKey, ...(scope ?? []).map(encodeURIComponent)].join(":");
+  // An id must not end like the keys beside it do, in "-version".
+  const ids = (scope ?? []).map((id) => encodeURIComponent(id).replaceAll("-", "%2D"));
+  return [storageKey, ...ids].join(":");
 }
 
 /**
@@ -72,7 +74,9 @@ export function createStatePersistence<S extends Stamped>(
 ): StatePersistence {
   const registry = new PersistenceRegistry(definition);
 
-  function useStatePersistence(options: UseStatePersistenceOptions = {}): UseStatePersistenceResult {
+  function useStatePersistence(
+    options: UseStatePersistenceOptions = {},
+  ): UseStatePersistenceResult {
     const {
       enabled = true,
       storageKey = defaultKey,
