@@ -67,7 +67,9 @@ def test_it_works_with_react_18(release: Release, tmp_path: Path) -> None:
     release.npm("exec", "--", "vitest", "run", cwd=frontend)
 
 
-def test_the_code_of_the_guide_compiles_and_its_names_exist(release: Release, tmp_path: Path) -> None:
+def test_the_code_of_the_guide_compiles_and_its_names_exist(
+    release: Release, tmp_path: Path
+) -> None:
     frontend = release.copy_frontend(tmp_path)
     guide = release.project / "user-docs/how-to/keep-a-dashboards-state.md"
     blocks = BLOCK.findall(guide.read_text())
