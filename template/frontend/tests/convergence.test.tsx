@@ -60,7 +60,7 @@ class World {
     await pass(0);
   }
 
-  /** Let everything arrive, and return what each place has then. */
+  /** Let everything arrive, and return the state of each place then. */
   async settle(): Promise<unknown[]> {
     await this.#return();
     service.isDown = false;

@@ -179,7 +179,7 @@ export class FakeSocket {
 
 export type StateModule = typeof import("../src/lib/state");
 
-/** A tab of its own: its modules share with others only what tabs share. */
+/** A tab of its own: its modules share with others only the storage and the channels. */
 export class Tab {
   hook: RenderHookResult<UseStatePersistenceResult, UseStatePersistenceOptions> | null = null;
 

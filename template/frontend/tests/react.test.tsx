@@ -185,7 +185,7 @@ describe("scopes", () => {
     expect(stored(`${KEY}:acme:bob`)).not.toBeNull();
   });
 
-  it("cannot be told apart by a separator in an id", async () => {
+  it("cannot be confused by a separator in an id", async () => {
     const { scopedStorageKey } = (await Tab.open()).module;
     expect(scopedStorageKey("k", ["a:b", "c"])).not.toBe(scopedStorageKey("k", ["a", "b:c"]));
     const versionKey = `${scopedStorageKey("k", ["a", "b"])}-version`;

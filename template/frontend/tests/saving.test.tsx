@@ -46,7 +46,7 @@ describe("loading", () => {
     ["is not an object", "[]"],
     ["has a wrong type", savedState({ widgets: [] })],
     ["has no version", { timestamp: START }],
-  ])("removes a state that %s, and tells", async (_, value) => {
+  ])("removes a state that %s, and reports it", async (_, value) => {
     store(value);
     const onError = vi.fn();
     const tab = await Tab.open({ onError });
@@ -286,7 +286,7 @@ describe("what cannot be saved", () => {
     return { tab, codes };
   }
 
-  it("leaves the last state in place when the quota is used up, and tells once", async () => {
+  it("leaves the last state in place when the quota is used up, and reports it once", async () => {
     const { tab, codes } = await open();
     const spy = setItem().mockImplementation(() => {
       throw new DOMException("full", "QuotaExceededError");

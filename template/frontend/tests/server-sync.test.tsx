@@ -505,7 +505,7 @@ describe("clear with a server", () => {
 });
 
 describe("the connection", () => {
-  it("tells that it is lost, and comes back", async () => {
+  it("reports that it is lost, and comes back", async () => {
     const tab = await open();
     await choose(tab, "Apollo");
     act(() => service.stop());

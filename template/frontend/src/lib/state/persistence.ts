@@ -110,7 +110,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     };
   }
 
-  /** Save what is not saved yet; without a stored state, save in any case. */
+  /** Save the pending changes; without a stored state, save in any case. */
   forceSave(): void {
     if (this.isDirty() || !this.#stored.isKnown) this.#save();
   }
@@ -376,7 +376,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     }
   }
 
-  /** Take over what another tab has stored. */
+  /** Take over the state that another tab has stored. */
   #adopt(copy: CurrentCopy<S>): void {
     this.#stored.follow(copy);
     this.#apply(copy.state);

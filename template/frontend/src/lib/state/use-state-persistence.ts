@@ -63,7 +63,7 @@ export function scopedStorageKey(storageKey: string, scope?: Scope): string {
 }
 
 /**
- * Make the hook that keeps the state of a store, and what belongs to it.
+ * Make the hook that keeps the state of a store, and the functions that belong to it.
  *
  * Components that use the hook with the same key share one persistence, which the first of them
  * configures.
