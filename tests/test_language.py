@@ -132,6 +132,27 @@ def messages_of_python(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, _without_code(words)
 
 
+TYPESCRIPT_COMMENT = re.compile(r"/\*.*?\*/|(?<![:\"'`])//[^\n]*", re.DOTALL)
+TYPESCRIPT_STRING = re.compile(r'"[^"\n]*"|`[^`]*`')
+
+
+def comments_of_typescript(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of comments."""
+    for found in TYPESCRIPT_COMMENT.finditer(source):
+        first = source.count("\n", 0, found.start()) + 1
+        for number, line in enumerate(found[0].splitlines(), first):
+            yield number, _without_code(line.strip("/* "))
+
+
+def messages_of_typescript(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the strings that read like sentences: three words or more."""
+    code = TYPESCRIPT_COMMENT.sub(lambda found: "\n" * found[0].count("\n"), source)
+    for found in TYPESCRIPT_STRING.finditer(code):
+        words = re.sub(r"\$\{[^}]*\}", "x", found[0].strip('"`'))
+        if len(re.findall(r"[A-Za-z]{2,}", words)) >= 3 and " " in words:
+            yield code.count("\n", 0, found.start()) + 1, _without_code(words)
+
+
 def _group_of(path: str, package: str) -> str | None:
     if path.startswith("tests/"):
         return "emitted tests"
@@ -170,6 +191,11 @@ def _prose_of_emitted_file(path: Path, name: str) -> Iterator[tuple[str, Text]]:
     if path.suffix == ".md":
         group = "guides" if name.startswith("user-docs/") else "project pages"
         yield from _in_group(group, name, prose_of_markdown(path.read_text()))
+    elif path.suffix in (".ts", ".tsx"):
+        source = path.read_text()
+        yield from _in_group("frontend: comments", name, comments_of_typescript(source))
+        if not name.startswith("frontend/tests/"):
+            yield from _in_group("frontend: messages", name, messages_of_typescript(source))
     elif path.suffix == ".py" and (part := _group_of(name, "src/sample/")):
         source = path.read_text()
         yield from _in_group(f"{part}: docstrings and comments", name, prose_of_python(source))
@@ -241,6 +267,8 @@ GROUPS = [
         for part in ("utils", "state", "state/typed", "programs")
         for kind in ("docstrings and comments", "messages")
     ),
+    "frontend: comments",
+    "frontend: messages",
     "emitted tests: docstrings and comments",
     "our tests and scripts: docstrings and comments",
     "guides",
@@ -301,6 +329,11 @@ def test_code_is_not_taken_for_prose() -> None:
         "Say it.",
     ]
     assert [words for _, words in messages_of_python(source)] == ["a message for you: x"]
+    source = (
+        '/** A reason. */\nconst told = "x"; // Say it.\nlog(`a message for you: ${me}`, "//x");\n'
+    )
+    assert [words for _, words in comments_of_typescript(source)] == ["A reason.", "Say it."]
+    assert [words for _, words in messages_of_typescript(source)] == ["a message for you: x"]
 
 
 if __name__ == "__main__":

@@ -320,7 +320,7 @@ def test_a_logout_while_a_save_is_under_way_leaves_nothing(
     press(page, "Clear everything")
     expect_project(page, "")
     saving.open()
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(1500)  # longer than a debounce
     expect_project(page, "", timeout=1)
     assert stored_items(page) == {}
     assert httpx.get(service.url + STATE).status_code == 404

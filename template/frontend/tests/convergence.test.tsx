@@ -50,14 +50,17 @@ class World {
   }
 
   async step(): Promise<void> {
-    const [name, run] = this.#pick([...this.#tabActions(), ...(this.server ? this.#serverActions() : [])]);
+    const [name, run] = this.#pick([
+      ...this.#tabActions(),
+      ...(this.server ? this.#serverActions() : []),
+    ]);
     this.log.push(name);
     await pass(5);
     await act(async () => void (await run()));
     await pass(0);
   }
 
-  /** Let everything arrive, and return what each place has then. */
+  /** Let everything arrive, and return the state of each place then. */
   async settle(): Promise<unknown[]> {
     await this.#return();
     service.isDown = false;
@@ -65,14 +68,23 @@ class World {
     for (const tab of this.#tabs) await this.#mount(tab);
     await pass(200_000);
     const states = [stored(`${KEY}:acme:ada`), ...(this.server ? [service.stored?.state] : [])];
-    return [...this.#tabs.map((tab) => tab.state.activeProject), ...states.map((state) => state?.["activeProject"] ?? null)];
+    return [
+      ...this.#tabs.map((tab) => tab.state.activeProject),
+      ...states.map((state) => state?.["activeProject"] ?? null),
+    ];
   }
 
   #tabActions(): [string, () => unknown][] {
     const tab = this.#pick(this.#tabs);
     const canUse = this.#mounted.has(tab) && !this.#isAway;
-    const change: [string, () => unknown] = ["change", () => canUse && tab.choose(`change ${++this.#count}`)];
-    const wait: [string, () => unknown] = ["wait", () => this.#wait(this.#pick([1, 10, 300, 1_000, 6_000]))];
+    const change: [string, () => unknown] = [
+      "change",
+      () => canUse && tab.choose(`change ${++this.#count}`),
+    ];
+    const wait: [string, () => unknown] = [
+      "wait",
+      () => this.#wait(this.#pick([1, 10, 300, 1_000, 6_000])),
+    ];
     return [
       change,
       change,

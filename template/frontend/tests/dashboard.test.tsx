@@ -86,7 +86,7 @@ describe("the dashboard", () => {
 });
 
 describe("SyncStatus", () => {
-  it("tells each status in words of its own, politely", () => {
+  it("shows each status in words of its own, politely", () => {
     const statuses = ["off", "connecting", "online", "offline", "refused"] as const;
     const texts = statuses.map((status) => {
       const { unmount } = render(<SyncStatus status={status} lastSavedAt={null} />);
@@ -97,7 +97,7 @@ describe("SyncStatus", () => {
     expect(new Set(texts).size).toBe(statuses.length);
   });
 
-  it("shows when the state was saved, outside of what is announced", () => {
+  it("shows when the state was saved, outside of the announcement", () => {
     const { container } = render(<SyncStatus status="online" lastSavedAt={START} />);
     expect(container.querySelector("time")?.dateTime).toBe("2026-03-01T12:00:00.000Z");
     expect(screen.getByRole("status").textContent).toBe("Synchronized");

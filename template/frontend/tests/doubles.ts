@@ -46,7 +46,9 @@ export class FakeChannel {
     const copy: unknown = structuredClone(data);
     for (const other of FakeChannel.open) {
       if (other !== this && other.name === this.name) {
-        FakeChannel.gate.pass(() => FakeChannel.open.has(other) && other.onmessage?.({ data: copy }));
+        FakeChannel.gate.pass(
+          () => FakeChannel.open.has(other) && other.onmessage?.({ data: copy }),
+        );
       }
     }
   }
@@ -115,7 +117,9 @@ export class FakeService {
     return new Promise((resolve, reject) => {
       this.requests.pass(() => {
         const answer = this.isDown ? null : this.#answer(call);
-        this.responses.pass(() => (answer ? resolve(answer) : reject(new TypeError("Failed to fetch"))));
+        this.responses.pass(() =>
+          answer ? resolve(answer) : reject(new TypeError("Failed to fetch")),
+        );
       });
     });
   };
@@ -128,7 +132,8 @@ export class FakeService {
     if (this.status) return problem(this.status);
     const version = this.stored?.version ?? 0;
     const match = headers["If-Match"];
-    if ((match && match !== `"${version}"`) || (headers["If-None-Match"] && version)) return problem(412);
+    if ((match && match !== `"${version}"`) || (headers["If-None-Match"] && version))
+      return problem(412);
     if (method === "POST") {
       if (Number(this.stored?.state["timestamp"]) > Number(body!["timestamp"])) return problem(409);
       if (Number(body!["timestamp"]) < Date.now() - 86_400_000) return problem(409);
@@ -174,7 +179,7 @@ export class FakeSocket {
 
 export type StateModule = typeof import("../src/lib/state");
 
-/** A tab of its own: its modules share with others only what tabs share. */
+/** A tab of its own: its modules share with others only the storage and the channels. */
 export class Tab {
   hook: RenderHookResult<UseStatePersistenceResult, UseStatePersistenceOptions> | null = null;
 
@@ -223,8 +228,8 @@ export async function settle(): Promise<void> {
   await pass(0);
 }
 
-export function stored(key = "KEY"): Record<string, unknown> | null {
-  const text = localStorage.getItem(key === "KEY" ? KEY : key);
+export function stored(key = KEY): Record<string, unknown> | null {
+  const text = localStorage.getItem(key);
   return text === null ? null : JSON.parse(text);
 }
 

@@ -2,7 +2,20 @@ import { act, render, renderHook } from "@testing-library/react";
 import { type ReactNode, StrictMode } from "react";
 import { describe, expect, it, vi } from "vitest";
 
-import { FakeChannel, KEY, pass, savedState, SCOPE, service, settle, START, store, stored, Tab, useEmptyBrowser } from "./doubles";
+import {
+  FakeChannel,
+  KEY,
+  pass,
+  savedState,
+  SCOPE,
+  service,
+  settle,
+  START,
+  store,
+  stored,
+  Tab,
+  useEmptyBrowser,
+} from "./doubles";
 
 useEmptyBrowser();
 
@@ -15,7 +28,13 @@ describe("the hook", () => {
       initialized.push(module.useStatePersistence({ server: true, scope: SCOPE }).isInitialized);
       return children;
     }
-    render(<StrictMode><User><User /></User></StrictMode>);
+    render(
+      <StrictMode>
+        <User>
+          <User />
+        </User>
+      </StrictMode>,
+    );
     await settle();
     expect(initialized[0]).toBe(false);
     expect(initialized.at(-1)).toBe(true);
@@ -32,12 +51,15 @@ describe("the hook", () => {
   it("opens a single socket in StrictMode", async () => {
     const opened = vi.fn();
     const Socket = WebSocket;
-    vi.stubGlobal("WebSocket", class extends Socket {
-      constructor(url: string) {
-        super(url);
-        opened(url);
-      }
-    });
+    vi.stubGlobal(
+      "WebSocket",
+      class extends Socket {
+        constructor(url: string) {
+          super(url);
+          opened(url);
+        }
+      },
+    );
     await Tab.open({ server: true, scope: SCOPE });
     expect(opened.mock.calls).toEqual([["ws://localhost:3000/api/state/acme/ada/subscribe"]]);
   });
@@ -95,7 +117,11 @@ describe("the hook", () => {
     act(() => tab.result.forceSave());
     tab.clear();
     await pass(10_000);
-    expect(tab.result).toMatchObject({ isInitialized: false, syncStatus: "off", lastSavedAt: null });
+    expect(tab.result).toMatchObject({
+      isInitialized: false,
+      syncStatus: "off",
+      lastSavedAt: null,
+    });
     expect(tab.state.activeProject).toBe("Cassini");
     expect(stored()).toEqual(savedState());
     expect(service.calls).toEqual([]);
@@ -159,15 +185,18 @@ describe("scopes", () => {
     expect(stored(`${KEY}:acme:bob`)).not.toBeNull();
   });
 
-  it("cannot be told apart by a separator in an id", async () => {
+  it("cannot be confused by a separator in an id", async () => {
     const { scopedStorageKey } = (await Tab.open()).module;
     expect(scopedStorageKey("k", ["a:b", "c"])).not.toBe(scopedStorageKey("k", ["a", "b:c"]));
+    const versionKey = `${scopedStorageKey("k", ["a", "b"])}-version`;
+    expect(scopedStorageKey("k", ["a", "b-version"])).not.toBe(versionKey);
   });
 
   it("cannot share the store at the same time", async () => {
     vi.spyOn(console, "error").mockReturnValue();
     const tab = await Tab.open({ scope: ["acme", "ada"] });
-    const mount = () => renderHook(() => tab.module.useStatePersistence({ scope: ["acme", "bob"] }));
+    const mount = () =>
+      renderHook(() => tab.module.useStatePersistence({ scope: ["acme", "bob"] }));
     expect(mount).toThrow("The store holds the state of");
     tab.choose("Apollo");
     await pass(1_000);

@@ -1,4 +1,4 @@
-import { act } from "@testing-library/react";
+import { act, renderHook } from "@testing-library/react";
 import { describe, expect, it, vi } from "vitest";
 
 import {
@@ -25,7 +25,6 @@ describe("loading", () => {
     store(savedState());
     const tab = await Tab.open();
     const seen: boolean[] = [];
-    const { renderHook } = await import("@testing-library/react");
     renderHook(() => seen.push(tab.module.useStatePersistence().isInitialized));
     expect(seen[0]).toBe(false);
     expect(seen.at(-1)).toBe(true);
@@ -47,7 +46,7 @@ describe("loading", () => {
     ["is not an object", "[]"],
     ["has a wrong type", savedState({ widgets: [] })],
     ["has no version", { timestamp: START }],
-  ])("removes a state that %s, and tells", async (_, value) => {
+  ])("removes a state that %s, and reports it", async (_, value) => {
     store(value);
     const onError = vi.fn();
     const tab = await Tab.open({ onError });
@@ -70,7 +69,10 @@ describe("loading", () => {
 
   it("migrates an older version", async () => {
     store({ version: 0, timestamp: START - 1_000, project: "Borealis", widgets: {} });
-    const migrate = vi.fn((old: Record<string, unknown>) => ({ ...old, activeProject: old["project"] }));
+    const migrate = vi.fn((old: Record<string, unknown>) => ({
+      ...old,
+      activeProject: old["project"],
+    }));
     const tab = await Tab.open({ migrate });
     expect(tab.state).toMatchObject({ activeProject: "Borealis", version: 1 });
     expect(migrate).toHaveBeenCalledWith(expect.objectContaining({ project: "Borealis" }), 0);
@@ -82,7 +84,12 @@ describe("loading", () => {
   });
 
   it.each([
-    ["throws", () => { throw new Error("no"); }],
+    [
+      "throws",
+      () => {
+        throw new Error("no");
+      },
+    ],
     ["returns something else", () => 7],
   ])("removes a state whose migration %s", async (_, migrate) => {
     store(savedState({ version: 0 }));
@@ -139,7 +146,11 @@ describe("saving", () => {
     await pass(999);
     expect(stored()).toBeNull();
     await pass(1);
-    expect(stored()).toMatchObject({ activeProject: "Cassini", version: 1, timestamp: START + 600 });
+    expect(stored()).toMatchObject({
+      activeProject: "Cassini",
+      version: 1,
+      timestamp: START + 600,
+    });
     expect(localStorage.getItem(`${KEY}-version`)).toBe("1");
     expect(tab.result.lastSavedAt).toBe(START + 1_600);
   });
@@ -189,7 +200,10 @@ describe("saving", () => {
     expect(spy).not.toHaveBeenCalled();
     tab.choose("Apollo");
     await pass(1_000);
-    expect(stored()).toMatchObject({ loading: { isLoading: false, loadingAgents: [] }, errors: {} });
+    expect(stored()).toMatchObject({
+      loading: { isLoading: false, loadingAgents: [] },
+      errors: {},
+    });
   });
 
   it("stamps a change of a setter that forgets it", async () => {
@@ -199,6 +213,15 @@ describe("saving", () => {
     expect(tab.state.timestamp).toBe(START);
     await pass(1_000);
     expect(stored()).toMatchObject({ activeProject: "Cassini" });
+  });
+
+  it("saves a full state that is older than the present one", async () => {
+    store(savedState());
+    const tab = await Tab.open({});
+    const full = { ...tab.state, timestamp: 5, activeProject: "Cassini" };
+    act(() => tab.state.setFullState(full));
+    await pass(1_000);
+    expect(stored()).toMatchObject({ activeProject: "Cassini", timestamp: START });
   });
 
   it("saves what a subscriber of the store changes when a state is loaded", async () => {
@@ -215,7 +238,10 @@ describe("saving", () => {
   it("cuts alerts and activities to their limits", async () => {
     const tab = await Tab.open({});
     const alerts = Array.from({ length: 60 }, (_, id) => ({
-      id: String(id), level: "info" as const, message: "", at: 0,
+      id: String(id),
+      level: "info" as const,
+      message: "",
+      at: 0,
     }));
     act(() => tab.state.setWidget("alerts", alerts));
     await pass(1_000);
@@ -260,7 +286,7 @@ describe("what cannot be saved", () => {
     return { tab, codes };
   }
 
-  it("leaves the last state in place when the quota is used up, and tells once", async () => {
+  it("leaves the last state in place when the quota is used up, and reports it once", async () => {
     const { tab, codes } = await open();
     const spy = setItem().mockImplementation(() => {
       throw new DOMException("full", "QuotaExceededError");

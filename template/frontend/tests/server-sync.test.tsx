@@ -1,4 +1,4 @@
-import { act } from "@testing-library/react";
+import { act, renderHook } from "@testing-library/react";
 import { describe, expect, it, vi } from "vitest";
 
 import type { UseStatePersistenceOptions } from "../src/lib/state";
@@ -133,7 +133,6 @@ describe("the server", () => {
 
   it("is used by useServerStateSync without the option", async () => {
     const { module } = await Tab.open();
-    const { renderHook } = await import("@testing-library/react");
     const { result } = renderHook(() => module.useServerStateSync({ scope: SCOPE }));
     await settle();
     expect(result.current.syncStatus).toBe("online");
@@ -358,7 +357,7 @@ describe("a state that is not on the server", () => {
     expect(stored(SCOPED())).not.toBeNull();
   });
 
-  it("is not cleared by a late message, nor by a proxy that does not know the service", async () => {
+  it("is not cleared by a late message, nor by a proxy without the service", async () => {
     const tab = await open();
     await choose(tab, "Apollo");
     const [socket] = service.sockets;
@@ -391,7 +390,11 @@ describe("clear with a server", () => {
     expect(service.callsOf("DELETE")[0]).toMatchObject({ headers: {}, keepalive: true });
     service.requests.release();
     await pass(10_000);
-    expect([tab.state.activeProject, other.state.activeProject, onServer()]).toEqual([null, null, null]);
+    expect([tab.state.activeProject, other.state.activeProject, onServer()]).toEqual([
+      null,
+      null,
+      null,
+    ]);
     expect(localStorage).toHaveLength(0);
   });
 
@@ -416,7 +419,11 @@ describe("clear with a server", () => {
     tab.clear();
     service.requests.release();
     await pass(10_000);
-    expect([tab.state.activeProject, other.state.activeProject, onServer()]).toEqual([null, null, null]);
+    expect([tab.state.activeProject, other.state.activeProject, onServer()]).toEqual([
+      null,
+      null,
+      null,
+    ]);
     expect(localStorage).toHaveLength(0);
   });
 
@@ -498,7 +505,7 @@ describe("clear with a server", () => {
 });
 
 describe("the connection", () => {
-  it("tells that it is lost, and comes back", async () => {
+  it("reports that it is lost, and comes back", async () => {
     const tab = await open();
     await choose(tab, "Apollo");
     act(() => service.stop());
@@ -545,13 +552,16 @@ describe("the connection", () => {
 
   it("is not needed to load and save, where a proxy does not pass sockets", async () => {
     service.save(savedState({ activeProject: "Borealis" }));
-    vi.stubGlobal("WebSocket", class {
-      onclose: ((event: { code: number }) => void) | null = null;
-      constructor() {
-        queueMicrotask(() => this.onclose?.({ code: 1006 }));
-      }
-      close(): void {}
-    });
+    vi.stubGlobal(
+      "WebSocket",
+      class {
+        onclose: ((event: { code: number }) => void) | null = null;
+        constructor() {
+          queueMicrotask(() => this.onclose?.({ code: 1006 }));
+        }
+        close(): void {}
+      },
+    );
     const tab = await open();
     expect(tab.state.activeProject).toBe("Borealis");
     expect(tab.result.syncStatus).toBe("offline");
@@ -562,7 +572,8 @@ describe("the connection", () => {
   it("ignores what is not a message", async () => {
     const tab = await open();
     const [socket] = service.sockets;
-    for (const data of ["{", "7", "{}", new Blob(), '{"state":null}']) act(() => socket!.onmessage?.({ data }));
+    for (const data of ["{", "7", "{}", new Blob(), '{"state":null}'])
+      act(() => socket!.onmessage?.({ data }));
     await settle();
     expect(tab.result.syncStatus).toBe("online");
   });
@@ -671,7 +682,9 @@ describe("a state on the server that this page cannot read", () => {
 
   it("of an older version is migrated", async () => {
     service.save(savedState({ version: 0, activeProject: 7 }));
-    const tab = await open({ migrate: (old) => ({ ...old, activeProject: String(old["activeProject"]) }) });
+    const tab = await open({
+      migrate: (old) => ({ ...old, activeProject: String(old["activeProject"]) }),
+    });
     expect(tab.state.activeProject).toBe("7");
   });
 });

@@ -2,10 +2,18 @@
 import { renderToString } from "react-dom/server";
 import { expect, it, vi } from "vitest";
 
-import { clearPersistedState, hasPersistedState, useDashboardState, useStatePersistence } from "../src/lib/state";
+import {
+  clearPersistedState,
+  hasPersistedState,
+  useDashboardState,
+  useStatePersistence,
+} from "../src/lib/state";
 
 function Page() {
-  const { isInitialized, syncStatus } = useStatePersistence({ server: true, scope: ["acme", "ada"] });
+  const { isInitialized, syncStatus } = useStatePersistence({
+    server: true,
+    scope: ["acme", "ada"],
+  });
   const project = useDashboardState((state) => state.activeProject);
   return <p>{[isInitialized, syncStatus, project].map(String).join(" ")}</p>;
 }

@@ -65,7 +65,9 @@ describe("the store", () => {
 describe("validateDashboardState", () => {
   it("returns a valid state, with its lists cut", () => {
     const alerts = Array.from({ length: MAX_ALERTS + 1 }, (_, id) => alert(id));
-    const valid = validateDashboardState(savedState({ widgets: { alerts, other: [1, { a: null }] } }));
+    const valid = validateDashboardState(
+      savedState({ widgets: { alerts, other: [1, { a: null }] } }),
+    );
     expect(valid?.version).toBe(STATE_VERSION);
     expect(valid?.widgets.alerts).toHaveLength(MAX_ALERTS);
     expect(valid?.widgets["other"]).toEqual([1, { a: null }]);
@@ -75,7 +77,10 @@ describe("validateDashboardState", () => {
     ["a text", "state"],
     ["another version", savedState({ version: 2 })],
     ["a wrong type", savedState({ activeProject: 7 })],
-    ["an alert of an unknown level", savedState({ widgets: { alerts: [{ ...alert(1), level: "loud" }] } })],
+    [
+      "an alert of an unknown level",
+      savedState({ widgets: { alerts: [{ ...alert(1), level: "loud" }] } }),
+    ],
   ])("returns null for %s", (_, value) => {
     expect(validateDashboardState(value)).toBeNull();
   });

@@ -16,11 +16,12 @@ const REFUSED =
 
 export function Dashboard() {
   const [error, setError] = useState<PersistenceError | null>(null);
-  const { isInitialized, syncStatus, lastSavedAt, clearPersistedState, forceSave } = useStatePersistence({
-    scope: SCOPE,
-    server: true,
-    onError: setError,
-  });
+  const { isInitialized, syncStatus, lastSavedAt, clearPersistedState, forceSave } =
+    useStatePersistence({
+      scope: SCOPE,
+      server: true,
+      onError: setError,
+    });
 
   return (
     <>
@@ -66,7 +67,11 @@ function RefreshButton() {
   const isLoading = useDashboardState((state) => state.loading.isLoading);
   // A disabled button would lose the focus.
   return (
-    <button type="button" aria-disabled={isLoading} onClick={() => isLoading || void refreshService()}>
+    <button
+      type="button"
+      aria-disabled={isLoading}
+      onClick={() => isLoading || void refreshService()}
+    >
       {isLoading ? "Refreshing…" : "Refresh"}
     </button>
   );

@@ -15,7 +15,7 @@ export interface SyncStatusProps {
   lastSavedAt: number | null;
 }
 
-/** Tells where the state is kept; screen readers announce a change. */
+/** Shows where the state is kept; screen readers announce a change. */
 export function SyncStatus({ status, lastSavedAt }: SyncStatusProps) {
   return (
     <p className="sync-status">

@@ -53,7 +53,10 @@ export function parseJson(text: string): unknown {
   }
 }
 
-export function keptFields<S extends Stamped>({ empty, transient }: StateDefinition<S>): (keyof S)[] {
+export function keptFields<S extends Stamped>({
+  empty,
+  transient,
+}: StateDefinition<S>): (keyof S)[] {
   return (Object.keys(empty) as (keyof S)[]).filter((name) => !transient.includes(name));
 }
 

@@ -1,6 +1,6 @@
 export type PersistenceErrorCode = "quota" | "too_large" | "invalid" | "refused" | "conflict";
 
-/** A state that was not saved, loaded or synchronized; what was saved before remains. */
+/** A state that was not saved, loaded or synchronized; the last saved state remains. */
 export class PersistenceError extends Error {
   override readonly name = "PersistenceError";
 

@@ -7,10 +7,8 @@ import {
   type UseStatePersistenceResult,
 } from "./use-state-persistence";
 
-export const { useStatePersistence, clearPersistedState, hasPersistedState } = createStatePersistence(
-  dashboardDefinition,
-  STORAGE_KEY,
-);
+export const { useStatePersistence, clearPersistedState, hasPersistedState } =
+  createStatePersistence(dashboardDefinition, STORAGE_KEY);
 
 export { clearPersistedState as clearPersistedDashboardState };
 export { hasPersistedState as hasPersistedDashboardState };
@@ -23,7 +21,9 @@ export function useDashboardStateWithPersistence(
 }
 
 /** Keep the state on the server too; `scope` is required. */
-export function useServerStateSync(options?: UseStatePersistenceOptions): UseStatePersistenceResult {
+export function useServerStateSync(
+  options?: UseStatePersistenceOptions,
+): UseStatePersistenceResult {
   return useStatePersistence({ server: true, ...options });
 }
 

@@ -110,7 +110,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     };
   }
 
-  /** Save what is not saved yet; without a stored state, save in any case. */
+  /** Save the pending changes; without a stored state, save in any case. */
   forceSave(): void {
     if (this.isDirty() || !this.#stored.isKnown) this.#save();
   }
@@ -126,7 +126,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     else removeItem(noteKeyOf(this.key));
   }
 
-  // For the synchronization with the server
+  // Replica
 
   saved(): S | null {
     return this.#saved;
@@ -168,7 +168,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     for (const user of this.#users) user.onError(error);
   }
 
-  // For the other tabs
+  // TabListener
 
   onMessage(message: TabMessage): void {
     if (message.kind === "saved") this.#consider(message.state);
@@ -202,7 +202,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     if (this.#config.enableCrossTabSync) this.#tabs.post(message);
   }
 
-  // For the page
+  // PageListener
 
   onHide(): void {
     if (this.isDirty()) this.#save();
@@ -224,7 +224,10 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
       this.#sync = config.url === null ? null : new ServerSync(config.url, this.key, this);
     }
     this.#isNewest();
-    this.#stopListening = [this.definition.store.subscribe(this.#onStoreChange), listenToPage(this)];
+    this.#stopListening = [
+      this.definition.store.subscribe(this.#onStoreChange),
+      listenToPage(this),
+    ];
     this.#connect();
     this.#update({ isInitialized: true });
     if (this.isDirty()) this.#schedule();
@@ -256,7 +259,9 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     const owner = owners.get(store);
     if (owner && owner !== this && owner.snapshot.isInitialized) {
       const advice = "Use the same storageKey and scope in all components.";
-      throw new TypeError(`The store holds the state of '${owner.key}', not '${this.key}'. ${advice}`);
+      throw new TypeError(
+        `The store holds the state of '${owner.key}', not '${this.key}'. ${advice}`,
+      );
     }
     owners.set(store, this);
     if (!owner || owner === this) return;
@@ -273,12 +278,12 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     const fields = keptFields(this.definition);
     if (this.#isApplying || fields.every((name) => state[name] === previous[name])) return;
     // Every change has a later timestamp, also that of a setter that forgets it.
-    if (state.timestamp <= previous.timestamp) this.#stamp();
+    if (state.timestamp <= previous.timestamp) this.#stamp(previous.timestamp);
     this.#schedule();
   };
 
-  #stamp(): void {
-    this.#set({ timestamp: nextTimestamp(Math.max(this.timestamp(), this.#settled)) } as Partial<S>);
+  #stamp(previous: number): void {
+    this.#set({ timestamp: nextTimestamp(previous) } as Partial<S>);
   }
 
   #schedule(): void {
@@ -299,16 +304,23 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
   /** Return the state of the store if it can be saved. */
   #readStore(): S | null {
     const { store, empty, schema, transient } = this.definition;
-    if (this.timestamp() === 0) this.#stamp();
+    if (this.timestamp() === 0) this.#stamp(0);
     const fields = pick(store.getState(), keptFields(this.definition));
     const { data, error } = schema.safeParse({ ...fields, ...pick(empty, transient) });
     if (error) {
-      this.#report("invalid", `The state is not valid and cannot be saved: ${error.message}`, error);
+      this.#report(
+        "invalid",
+        `The state is not valid and cannot be saved: ${error.message}`,
+        error,
+      );
       return null;
     }
     const size = new Blob([JSON.stringify(data)]).size;
     if (size > MAX_STATE_SIZE_BYTES) {
-      this.#report("too_large", `The state has ${size} bytes; the limit is ${MAX_STATE_SIZE_BYTES} bytes.`);
+      this.#report(
+        "too_large",
+        `The state has ${size} bytes; the limit is ${MAX_STATE_SIZE_BYTES} bytes.`,
+      );
       return null;
     }
     return data;
@@ -318,7 +330,11 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     try {
       if (!this.#stored.write(state)) return;
     } catch (cause) {
-      this.#report("quota", "The browser does not store the state; the previous one remains.", cause);
+      this.#report(
+        "quota",
+        "The browser does not store the state; the previous one remains.",
+        cause,
+      );
       return;
     }
     this.#lastError = null;
@@ -337,7 +353,10 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
         this.#empty(this.timestamp() + 1, Date.now());
         return false;
       case "from_newer_version":
-        this.#report("conflict", "A newer version of this page has stored the state: reload the page.");
+        this.#report(
+          "conflict",
+          "A newer version of this page has stored the state: reload the page.",
+        );
         return false;
       case "invalid":
         this.#stored.remove();
@@ -357,7 +376,7 @@ export class Persistence<S extends Stamped> implements Replica<S>, TabListener, 
     }
   }
 
-  /** Take over what another tab has stored. */
+  /** Take over the state that another tab has stored. */
   #adopt(copy: CurrentCopy<S>): void {
     this.#stored.follow(copy);
     this.#apply(copy.state);

@@ -13,7 +13,7 @@ import { SyncNote } from "./sync-note";
 
 export type SyncStatus = "off" | "connecting" | "online" | "offline" | "refused";
 
-/** What is kept in this browser, as the synchronization sees it. */
+/** The state in this browser, as the synchronization sees it. */
 export interface Replica<S extends Stamped> {
   /** The last saved state; null if none was saved, or after a clear. */
   saved(): S | null;
@@ -22,7 +22,7 @@ export interface Replica<S extends Stamped> {
   isDirty(): boolean;
   read(value: unknown): Reading<S>;
   takeOver(state: S): void;
-  /** Clear this browser; the server is not told. */
+  /** Clear this browser, but not the server. */
   clearHere(at?: number): void;
   onStatus(status: SyncStatus): void;
   onError(error: PersistenceError): void;
@@ -80,7 +80,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     window.addEventListener("online", this.#onOnline);
   }
 
-  /** Send what is pending, and disconnect. */
+  /** Send the pending change, and disconnect. */
   stop(): void {
     this.leave();
     this.#deactivate();
@@ -94,10 +94,16 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     void this.#run();
   }
 
-  /** Send what is pending in a way that survives the page. */
+  /** Send the pending change in a way that survives the page. */
   leave(): void {
     const state = this.replica.saved();
-    if (!this.#isActive || !this.#hasPushed || !this.#isPending() || state?.timestamp === this.#sending) return;
+    if (
+      !this.#isActive ||
+      !this.#hasPushed ||
+      !this.#isPending() ||
+      state?.timestamp === this.#sending
+    )
+      return;
     if (!this.#isBusy && this.#canSend()) void this.#run();
     // There is no time to wait for another request: the service compares the timestamps.
     else if (state) this.#save(state, null).then(() => this.#run(), ignore);
@@ -106,7 +112,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   delete(deletion: Deletion): void {
     this.#deletion = deletion;
     this.#note.write({ deletedAt: deletion.at });
-    // A user who logs out often leaves the page at once, so a clear cannot wait for the request
+    // After a logout a user often leaves the page at once, so a clear cannot wait for the request
     // in progress. That may be a save, which may arrive later: the deletion stays pending.
     if (this.#isBusy && deletion.version === "any") void this.#client.delete(null).catch(ignore);
     void this.#run();
@@ -119,7 +125,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
 
   onLost(wasOpen: boolean): void {
     this.#setStatus("offline");
-    // Unlike a WebSocket, a request tells whether access is refused.
+    // Unlike a WebSocket, a request shows whether access is refused.
     this.#mustFetch ||= !wasOpen;
     void this.#run();
   }
@@ -160,12 +166,13 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     }
     // A lower version is late, or the server has lost its states.
     this.#mustFetch = this.#version !== null && remote.version < this.#version;
-    const isEcho = remote.version === this.#version && this.replica.saved()?.timestamp === this.#acknowledged;
+    const isEcho =
+      remote.version === this.#version && this.replica.saved()?.timestamp === this.#acknowledged;
     if (!this.#mustFetch && !isEcho) this.#merge(remote);
     void this.#run();
   }
 
-  /** Take what the server has, unless the state here was changed later. */
+  /** Take the state of the server, unless the state here was changed later. */
   #merge({ state, version }: RemoteState): void {
     this.#version = version;
     this.#remoteTimestamp = timestampOf(state);
@@ -202,7 +209,7 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     return saved.timestamp !== this.#rejected && !this.#isAcknowledged(saved.timestamp);
   }
 
-  /** Return whether the server has taken what is here. */
+  /** Return whether the server has taken the state of this browser. */
   #isTaken(): boolean {
     const saved = this.replica.saved();
     return saved !== null && !this.replica.isDirty() && this.#isAcknowledged(saved.timestamp);
@@ -241,7 +248,8 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
     this.#isBusy = true;
     try {
       for (let count = 0; this.#hasWork(); count += 1) {
-        if (count === MAX_REQUESTS) throw new Error("Others change the state on the server too fast.");
+        if (count === MAX_REQUESTS)
+          throw new Error("Others change the state on the server too fast.");
         await (this.#canSend() ? this.#send() : this.#fetch());
         this.#retrying.reset();
       }
@@ -335,7 +343,9 @@ export class ServerSync<S extends Stamped> implements SubscriptionListener {
   }
 
   async #delete(): Promise<Outcome> {
-    const outcome = await this.#client.delete(this.#deletion?.version === "any" ? null : this.#version);
+    const outcome = await this.#client.delete(
+      this.#deletion?.version === "any" ? null : this.#version,
+    );
     if (outcome.kind === "done") {
       this.#version = 0;
       if (this.#isDeleting()) this.#finishDeletion();

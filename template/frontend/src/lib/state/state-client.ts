@@ -30,7 +30,9 @@ export function stateUrl(base: string, scope: readonly [string, string]): string
   for (const id of scope) {
     if (id === "" || id.length > 200 || id === "." || id === ".." || id.includes("/")) {
       const expected = "1 to 200 characters without a slash, and neither '.' nor '..'";
-      throw new TypeError(`The id '${id}' in the scope cannot be part of an address: use ${expected}.`);
+      throw new TypeError(
+        `The id '${id}' in the scope cannot be part of an address: use ${expected}.`,
+      );
     }
   }
   return [base.replace(/\/$/, "") + PATH, ...scope.map(encodeURIComponent)].join("/");
@@ -61,7 +63,11 @@ export class StateClient {
     return outcomeOf(await this.#request("DELETE", conditionsOf(expected)), () => 0);
   }
 
-  async #request(method: string, conditions: Record<string, string>, body?: string): Promise<Response> {
+  async #request(
+    method: string,
+    conditions: Record<string, string>,
+    body?: string,
+  ): Promise<Response> {
     const response = await fetch(this.url, {
       method,
       headers: { ...conditions, ...(body && { "Content-Type": "application/json" }) },
@@ -72,7 +78,8 @@ export class StateClient {
     });
     const { status } = response;
     const isMissing = status === 404 && method !== "POST";
-    if (response.ok || status === 409 || status === 412 || (isMissing && isProblem(response))) return response;
+    if (response.ok || status === 409 || status === 412 || (isMissing && isProblem(response)))
+      return response;
     if (isMissing || status >= 500 || RETRIED_STATUSES.includes(status)) {
       throw new Error(`The server answered with status ${status}.`);
     }
@@ -104,8 +111,10 @@ function isProblem(response: Response): boolean {
 
 async function toError(response: Response): Promise<PersistenceError> {
   const problem = parseJson(await response.text());
-  const detail = isRecord(problem) && typeof problem["detail"] === "string" ? problem["detail"] : "";
+  const detail =
+    isRecord(problem) && typeof problem["detail"] === "string" ? problem["detail"] : "";
   const message = `The server answered with status ${response.status}. ${detail}`.trim();
-  if (response.status === 401 || response.status === 403) return new PersistenceError("refused", message);
+  if (response.status === 401 || response.status === 403)
+    return new PersistenceError("refused", message);
   return new PersistenceError(response.status === 413 ? "too_large" : "invalid", message);
 }

@@ -2,12 +2,12 @@ import { Backoff } from "./backoff";
 import { isRecord, parseJson } from "./definition";
 import type { RemoteState } from "./state-client";
 
-// A service that accepts a connection before it closes it can tell a browser why.
+// A service that accepts a connection before it closes it can give a browser the reason.
 const REFUSED_CODES: readonly number[] = [4401, 4403];
 
 export interface SubscriptionListener {
   onState(remote: RemoteState): void;
-  /** The connection is lost or was not made; a browser does not tell whether it was refused. */
+  /** The connection is lost or was not made; a browser does not report whether it was refused. */
   onLost(wasOpen: boolean): void;
   onRefused(): void;
 }

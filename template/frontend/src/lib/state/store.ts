@@ -44,7 +44,8 @@ export const useDashboardState = create<DashboardState & DashboardActions>()((se
     ...EMPTY,
     setFullState: (state) => set(state),
     setActiveProject: (activeProject) => change(() => ({ activeProject })),
-    setWidget: (name, value) => change(({ widgets }) => ({ widgets: { ...widgets, [name]: value } })),
+    setWidget: (name, value) =>
+      change(({ widgets }) => ({ widgets: { ...widgets, [name]: value } })),
     addAlert: (alert) =>
       change(({ widgets }) => {
         const alerts = [alert, ...(widgets.alerts ?? [])].slice(0, MAX_ALERTS);

@@ -30,7 +30,7 @@ export interface CurrentCopy<S> {
 }
 
 /**
- * Reads and writes the copy, and tells which copies count.
+ * Reads and writes the copy, and decides which copies count.
  *
  * A state begins when a tab finds the storage empty, and again with each clear. A clear makes all
  * states void that began before it, even if a tab that has not heard of it changes one later.

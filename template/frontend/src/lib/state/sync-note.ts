@@ -1,4 +1,4 @@
-/** What all tabs of a browser note about the state on the server. */
+/** The note of all tabs of a browser about the state on the server. */
 import { isRecord, parseJson } from "./definition";
 import { readItem, removeItem, tryWriteItem } from "./local-storage";
 

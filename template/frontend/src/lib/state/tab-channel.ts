@@ -3,8 +3,7 @@ import { isRecord } from "./definition";
 import { BROADCAST_CHANNEL_NAME } from "./storage-keys";
 
 export type TabMessage =
-  | { key: string; kind: "saved"; state: unknown }
-  | { key: string; kind: "cleared"; at: number };
+  { key: string; kind: "saved"; state: unknown } | { key: string; kind: "cleared"; at: number };
 
 /** A text in localStorage that another tab has replaced or, with null, removed. */
 export interface ItemChange {
@@ -55,7 +54,8 @@ export class TabChannel {
 
   readonly #onStorage = ({ key, oldValue, newValue }: StorageEvent): void => {
     // The key is null if the whole storage was emptied.
-    if (key === this.key || key === null) this.listener.onItemChange({ before: oldValue, after: newValue });
+    if (key === this.key || key === null)
+      this.listener.onItemChange({ before: oldValue, after: newValue });
   };
 }
 

@@ -57,11 +57,13 @@ export interface StatePersistence {
 
 /** Return the key in localStorage under which the state of a scope is kept. */
 export function scopedStorageKey(storageKey: string, scope?: Scope): string {
-  return [storageKey, ...(scope ?? []).map(encodeURIComponent)].join(":");
+  // An id must not end like the keys beside it do, in "-version".
+  const ids = (scope ?? []).map((id) => encodeURIComponent(id).replaceAll("-", "%2D"));
+  return [storageKey, ...ids].join(":");
 }
 
 /**
- * Make the hook that keeps the state of a store, and what belongs to it.
+ * Make the hook that keeps the state of a store, and the functions that belong to it.
  *
  * Components that use the hook with the same key share one persistence, which the first of them
  * configures.
@@ -72,7 +74,9 @@ export function createStatePersistence<S extends Stamped>(
 ): StatePersistence {
   const registry = new PersistenceRegistry(definition);
 
-  function useStatePersistence(options: UseStatePersistenceOptions = {}): UseStatePersistenceResult {
+  function useStatePersistence(
+    options: UseStatePersistenceOptions = {},
+  ): UseStatePersistenceResult {
     const {
       enabled = true,
       storageKey = defaultKey,
