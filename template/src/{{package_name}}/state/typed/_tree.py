@@ -35,6 +35,15 @@ class EncodedPayload(dict[str, Any]):
     """A payload whose values are in the forms of JSON, as a codec encodes and decodes it."""
 
 
+class NamedPayload(dict[str, Any]):
+    """A payload that names the class of its state, because the declared type does not.
+
+    Only pickles can hold it.
+    """
+
+    cls: "type[StateBase]"
+
+
 class Slot(Protocol):
     """The position of a child in a parent: its key, which `Parent.locate()` corrects."""
 

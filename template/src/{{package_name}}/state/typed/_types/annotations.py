@@ -29,7 +29,7 @@ from typing import (
 )
 from uuid import UUID
 
-from .._tree import Payload, StateBase, drained
+from .._tree import NamedPayload, Payload, StateBase, drained
 from . import iso
 from .base import (
     TAG,
@@ -224,7 +224,7 @@ class StateType(TypeHandler):
 
 def _is_payload(value: object) -> bool:
     match value:
-        case {"__version__": int(), "values": dict()}:
+        case {"__version__": int(), "values": dict()} if not isinstance(value, NamedPayload):
             return len(cast(dict[str, object], value)) == 2
         case _:
             return False

@@ -1,10 +1,12 @@
 """Handlers of the types that have parts: containers, unions, and those that allow anything."""
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
 from .._tracked import Collection, TrackedDict, TrackedList, TrackedSet, TrackedTuple
-from .._tree import StateBase, TreeNode, drained
+from .._tree import NamedPayload, StateBase, TreeNode, drained
 from .base import (
     TAG,
     CollectionHandler,
@@ -296,6 +298,9 @@ class Union(TypeHandler):
         plain, name = drained(value), ""
         if isinstance(value, StateBase):
             name = type(value).__name__
+            others = (one for one in self.members if isinstance(one, AnyObject))
+            if name not in self._named and (other := next(others, None)):
+                return other.drain(value)
         elif isinstance(value, Collection | TrackedTuple) and self.holds_states:
             name = value.handler.name
             name = next((m.name for m in self.members if name in m.part_names), name)
@@ -409,7 +414,9 @@ class AnyObject(TypeHandler):
         self.part_names = {part.name for part in self._parts.values()}
 
     def validate(self, value: object, context: LoadContext) -> object:
-        """Return a tracked copy of a container, and any other value as it is."""
+        """Return a tracked copy of a container, the state of a payload, and all else as it is."""
+        if isinstance(value, NamedPayload) and context.stored:
+            return value.cls._state_build(value, context)
         if isinstance(value, StateBase):
             context.states.append(value)
         for cls, part in self._parts.items():
@@ -418,6 +425,14 @@ class AnyObject(TypeHandler):
                 # A tuple without anything that can change keeps its own class.
                 return kept if isinstance(kept, TreeNode) else value
         return value
+
+    def drain(self, value: object) -> Any:
+        """Return a deep copy in plain Python objects; the payload of a state names its class."""
+        plain = drained(value)
+        if isinstance(value, StateBase):
+            plain = NamedPayload(plain)
+            plain.cls = type(value)
+        return plain
 
     def to_json(self, value: object) -> object:
         """Return the value; raise TypeMismatchError if JSON does not have it."""
