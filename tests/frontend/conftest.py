@@ -24,9 +24,12 @@ def release(shared: Path) -> Release:
     return Release(shared / "frontend")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The Chromium of the system, which keeps a page that is left, as users have it."""
+    """The Chromium of the system, which keeps a page that is left, as users have it.
+
+    Playwright keeps an event loop running, so it must end before other modules start one.
+    """
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(

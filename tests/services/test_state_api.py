@@ -48,6 +48,7 @@ async def fail(websocket: fastapi.WebSocket, status: int):
 def create_app(*arguments, **options):
     made = create(*arguments, **{**options, "authorize": may_use})
     made.get("/threads")(threading.active_count)
+    made.get("/subscribers")(lambda: len(made.state.store._feed._watchers.current()))
     made.websocket("/fail/{status}/subscribe")(fail)
     return made
 
@@ -298,12 +299,12 @@ def test_a_subscriber_that_reads_nothing_delays_no_other_and_is_dropped(
 ) -> None:
     with connect_and_read_nothing(service), subscribe(service) as quick:
         assert receive(quick) is None
-        both = count_threads(client)
+        assert client.get("/subscribers").json() == 2
         for page in range(20):
             state = {"page": page, "text": "x" * 1_000_000}
             assert client.post(STATE, json=state).status_code == 204
             assert receive(quick) == state
-        wait_until(lambda: count_threads(client) < both)
+        wait_until(lambda: client.get("/subscribers").json() == 1)
         assert client.post(STATE, json={"page": 20}).status_code == 204
         assert receive(quick) == {"page": 20}
 
