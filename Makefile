@@ -4,8 +4,9 @@
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
-# Trust the certificates of the machine, as pip does.
+# Trust the certificates of the machine, as pip does: uv, and Node.js from 24.6 on.
 export UV_SYSTEM_CERTS ?= true
+export NODE_USE_SYSTEM_CA ?= 1
 RUN := PYTHONPATH=tests $(BIN)/python
 
 .PHONY: help demo test check format readme bench pictures
