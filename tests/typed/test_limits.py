@@ -73,10 +73,15 @@ def test_time_is_proportional_to_the_size_of_the_state(state: Any, name: str) ->
         times = 1 if size == MANY else 3
         return {step: min(seconds(task) for _ in range(times)) for step, task in tasks.items()}
 
-    few, many = steps(FEW), steps(MANY)
-    # Steps that take almost no time cannot be compared.
-    slow = {step: (few[step], many[step]) for step in few if many[step] > 0.02 + LINEAR * few[step]}
-    assert not slow
+    def find_slow() -> dict[str, tuple[float, float]]:
+        few, many = steps(FEW), steps(MANY)
+        # Steps that take almost no time cannot be compared.
+        limits = {step: 0.02 + LINEAR * each for step, each in few.items()}
+        return {step: (few[step], each) for step, each in many.items() if each > limits[step]}
+
+    # Other processes share the memory and its caches: such a disturbance does not last.
+    slow = find_slow()
+    assert not slow or not slow.keys() & find_slow().keys(), slow
 
 
 @pytest.mark.parametrize("name", DATA)
