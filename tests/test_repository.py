@@ -91,7 +91,7 @@ def test_the_utilities_together_stay_within_their_limit_of_lines(tmp_path: Path)
 
 
 # For a whole package: a file is split where a concept ends, not where a limit does.
-@pytest.mark.parametrize(("package", "limit"), [("state", 2200), ("state/typed", 2600)])
+@pytest.mark.parametrize(("package", "limit"), [("state", 2200), ("state/typed", 4100)])
 def test_a_package_stays_within_its_limit_of_lines(
     tmp_path: Path, package: str, limit: int
 ) -> None:

@@ -98,13 +98,7 @@ class Comparison:
 
     def targets(self) -> list[Target]:
         """Return everything that can be changed."""
-        live, model = self.live, self.model
-        leaves = zip(live.leaves, model.leaves, strict=True)
-        found = [Target(live.board, model.board, Type("board"), FIELDS)]
-        found += [Target(*leaf, LEAF, LEAF_FIELDS) for leaf in leaves]
-        for name, of in FIELDS.items():
-            found += targets(getattr(live.board, name), getattr(model.board, name), of)
-        return found
+        return targets_of(self.live, self.model)
 
     def do(self, target: Target, call: Call) -> None:
         """Execute an operation in both worlds: the outcome must be the same."""
@@ -133,6 +127,16 @@ class Comparison:
                 replay(self.live.board, self.copied, path)
         self.published.clear()
         assert self.copied == drain(self.live.board)
+
+
+def targets_of(live: World, model: World) -> list[Target]:
+    """Return everything that can be changed."""
+    leaves = zip(live.leaves, model.leaves, strict=True)
+    found = [Target(live.board, model.board, Type("board"), FIELDS)]
+    found += [Target(*leaf, LEAF, LEAF_FIELDS) for leaf in leaves]
+    for name, of in FIELDS.items():
+        found += targets(getattr(live.board, name), getattr(model.board, name), of)
+    return found
 
 
 def outcome(call: Call, world: World, container: Any) -> Any:

@@ -7,10 +7,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 from ..base import Subscription
+
+if TYPE_CHECKING:
+    from ._journal import Journal
 
 logger = logging.getLogger(__name__)
 
@@ -126,23 +130,34 @@ class ListenerSubscription(Subscription):
             self._dispatcher.subscriptions = tuple(others)
 
 
+# The paths that each dispatcher is to deliver, and the effects to run.
+Pending = tuple[dict[ChangeDispatcher, dict[KeyPath, None]], dict[Callable[[], None], None]]
+
+
 class _PendingChanges:
     """The changes in progress. All states share one lock: they may contain and read each other.
 
     As a context manager it holds the lock. At the end of the outermost block it delivers
     the changes, without the lock.
+
+    Attributes:
+        lock: The lock of all states.
+        depth: The number of blocks that the thread with the lock is in.
+        journal: Where each change is recorded, while a transaction or a history needs it.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self._depth = 0
+        self.depth = 0
+        self.journal: Journal | None = None
+        self._delivery: Delivery | None = None
         self._paths: dict[ChangeDispatcher, dict[KeyPath, None]] = {}
         self._effects: dict[Callable[[], None], None] = {}
 
     def __enter__(self) -> Self:
         """Acquire the lock."""
         self.lock.acquire()
-        self._depth += 1
+        self.depth += 1
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -152,21 +167,58 @@ class _PendingChanges:
 
     def leave(self) -> list[Callable[[], None]]:
         """Leave a block, and return the calls that deliver its changes."""
-        self._depth -= 1
-        if self._depth or not (self._paths or self._effects):
+        if self.journal is not None and self.depth == 1:
+            return self._leave_recorded(self.journal)
+        self.depth -= 1
+        if self.depth or not (self._paths or self._effects):
             self.lock.release()
             return []
-        paths, self._paths = self._paths, {}
-        effects, self._effects = self._effects, {}
+        tasks = self._collect()
+        self.lock.release()
+        return tasks
+
+    def _leave_recorded(self, journal: "Journal") -> list[Callable[[], None]]:
+        try:
+            journal.finish()
+        finally:
+            self.depth = 0
+            tasks = self._collect() if self._paths or self._effects else []
+            delivery, self._delivery = self._delivery, None
+            self.lock.release()
+        return [partial(delivery.run, tasks)] if delivery else tasks
+
+    def expect_delivery(self) -> "Delivery":
+        """Return the delivery of the outermost block, which is ending."""
+        self._delivery = self._delivery or Delivery()
+        return self._delivery
+
+    def _collect(self) -> list[Callable[[], None]]:
+        paths, effects = self.set_aside()
         for dispatcher, touched in paths.items():
             dispatcher.enqueue(Change(tuple(touched)))
-        self.lock.release()
         return [*(dispatcher.deliver for dispatcher in paths), *effects]
+
+    def set_aside(self) -> Pending:
+        """Return the changes and effects to deliver, and collect anew."""
+        pending = self._paths, self._effects
+        self._paths, self._effects = {}, {}
+        return pending
+
+    def drop_since(self, pending: Pending) -> None:
+        """Drop all that was collected since `set_aside()`."""
+        self._paths, self._effects = pending
+
+    def add_to(self, pending: Pending) -> None:
+        """Deliver all that was collected since `set_aside()` too, after the earlier changes."""
+        (paths, effects), (more, further) = pending, self.set_aside()
+        for dispatcher, touched in more.items():
+            paths.setdefault(dispatcher, {}).update(touched)
+        self._paths, self._effects = paths, {**effects, **further}
 
     def forbid_in_batch(self, call: str) -> None:
         """Raise RuntimeError if this thread is in a block; wait for one of another thread."""
         with self.lock:
-            if self._depth:
+            if self.depth:
                 raise RuntimeError(f"{call} in a batch: call it afterwards")
 
     def record(self, dispatcher: ChangeDispatcher, path: KeyPath) -> None:
@@ -186,6 +238,30 @@ getattr(os, "register_at_fork", dict)(
     after_in_parent=CHANGES.lock.release,
     after_in_child=CHANGES.lock.release,
 )
+
+
+class Delivery:
+    """The calls of listeners and effects after an outermost block that was recorded."""
+
+    __slots__ = ("_outer",)
+
+    _outer: "Delivery | None"
+
+    def run(self, tasks: list[Callable[[], None]]) -> None:
+        """Make the calls."""
+        self._outer, _thread.delivery = _thread.delivery, self
+        try:
+            for task in tasks:
+                task()
+        finally:
+            _thread.delivery = self._outer
+
+    def is_running(self) -> bool:
+        """Return whether this thread makes the calls, or those that follow from them."""
+        current = _thread.delivery
+        while current is not None and current is not self:
+            current = current._outer
+        return current is self
 
 
 class DependencyTracker:
@@ -218,6 +294,7 @@ class DependencyTracker:
 class _ThreadContext(threading.local):
     # Not a context variable: a task that a dependent starts does not read on its behalf.
     tracker: DependencyTracker | None = None
+    delivery: Delivery | None = None
 
 
 _thread = _ThreadContext()

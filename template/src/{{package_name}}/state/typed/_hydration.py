@@ -119,9 +119,14 @@ def deferring_effects(cls: type[StateBase]) -> Generator[list[StateBase]]:
     Raises:
         HydrationError: A value is not of the type of its field.
     """
-    outer, _thread.deferred = _thread.deferred, (deferred := list[StateBase]())
-    try:
+    with _describing_mismatches(cls), _deferring() as deferred:
         yield deferred
+
+
+@contextmanager
+def _describing_mismatches(cls: type[StateBase]) -> Generator[None]:
+    try:
+        yield
     except TypeMismatchError as error:
         raise HydrationError(
             f"Cannot hydrate {describe_mismatch(cls.__name__, error)}; if the declared type has "
@@ -129,19 +134,32 @@ def deferring_effects(cls: type[StateBase]) -> Generator[list[StateBase]]:
         ) from error
     except RecursionError as error:
         raise HydrationError(f"Cannot hydrate {cls.__name__}: nested too deeply") from error
+
+
+@contextmanager
+def _deferring() -> Generator[list[StateBase]]:
+    outer, _thread.deferred = _thread.deferred, (deferred := list[StateBase]())
+    try:
+        yield deferred
     finally:
         _thread.deferred = outer
 
 
-def finish_hydration(cls: type[StateBase], build: Callable[[], T], context: LoadContext) -> T:
-    """Build an object, run `__post_init__()` of the states in the context, then their effects."""
-    with deferring_effects(cls) as deferred:
-        built = build()
+@contextmanager
+def finishing_states(context: LoadContext) -> Generator[None]:
+    """Run `__post_init__()` of the states that the block adds to a context, then their effects."""
+    with _deferring() as deferred:
+        yield
         for state in context.states:
             state.__post_init__()
     for state in (*context.states, *deferred):
         start_effects(state)
-    return built
+
+
+def finish_hydration(cls: type[StateBase], build: Callable[[], T], context: LoadContext) -> T:
+    """Build an object, run `__post_init__()` of the states in the context, then their effects."""
+    with _describing_mismatches(cls), finishing_states(context):
+        return build()
 
 
 def start_effects(state: StateBase) -> None:

@@ -9,8 +9,19 @@ from weakref import ref
 
 from ._changes import CHANGES, ChangeDispatcher, Dependents, KeyPath
 from ._hydration import describe_mismatch
+from ._records import FieldSet
 from ._tracked import Container, coerce
-from ._tree import MISSING, Parent, ParentRef, StateBase, Values, attach, detach, is_same
+from ._tree import (
+    MISSING,
+    Parent,
+    ParentRef,
+    StateBase,
+    Values,
+    attach,
+    attach_to_new,
+    detach,
+    is_same,
+)
 from ._types.base import NO_STATES, TypeHandler, TypeMismatchError
 from ._types.compound import AnyObject
 from .fields import Field, fields_of
@@ -80,9 +91,14 @@ class StateNode(Parent):
         if observed or self.lenient or not field.handler.immutable or field.handler.opaque:
             return False
         try:
-            self.values[field.name] = field.handler.validate(value, NO_STATES)
+            kept = field.handler.validate(value, NO_STATES)
         except TypeMismatchError:
             return False
+        if CHANGES.journal is None or not CHANGES.depth:
+            self.values[field.name] = kept
+        else:
+            before, self.values[field.name] = self.values[field.name], kept
+            CHANGES.journal.record(FieldSet(self, field, before))
         return True
 
     def set(self, field: Field, value: object) -> None:
@@ -91,17 +107,26 @@ class StateNode(Parent):
         if value is before:
             return
         kept = coerce(self, field.handler, value, field.name)
-        self.store(field, kept)
-        if self.lenient or not field.handler.immutable:
-            detach(before, self)
+        if before is MISSING:
+            self.store(field, kept)
+        else:
+            self._replace(field, before, kept)
         if not is_same(field.handler, before, kept):
             self.record((field.name,))
 
-    def store(self, field: Field, kept: object) -> None:
-        """Set a field to a coerced value, without a record of the change."""
+    def _replace(self, field: Field, before: object, kept: object) -> None:
         self.values[field.name] = kept
+        if (journal := CHANGES.journal) is not None:
+            journal.record(FieldSet(self, field, before))
         if self.lenient or not field.handler.immutable:
             attach(kept, self, field.name)
+            detach(before, self)
+
+    def store(self, field: Field, kept: object) -> None:
+        """Set a field of a new state to a coerced value, without a record of the change."""
+        self.values[field.name] = kept
+        if self.lenient or not field.handler.immutable:
+            attach_to_new(kept, self, field.name)
 
     def root(self) -> "StateNode":
         """Return the node itself."""
@@ -201,6 +226,18 @@ class StateNode(Parent):
             link.count -= 1
             if not link.count:
                 del self._links[id(parent)]
+
+    def find_link(self, parent: Parent) -> tuple[ParentLink, int] | None:
+        """Return its link to a parent and the number of its places there, None without one."""
+        link = self._links.get(id(parent))
+        return (link, link.count) if link else None
+
+    def restore_link(self, parent: Parent, link: tuple[ParentLink, int] | None) -> None:
+        """Restore an earlier link to a parent."""
+        if link is None:
+            self._links.pop(id(parent), None)
+        else:
+            self._links[id(parent)], link[0].count = link
 
     def record(self, path: KeyPath) -> None:
         """Collect a change at a path, for its listeners and those of its parents."""

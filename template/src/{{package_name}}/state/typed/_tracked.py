@@ -4,13 +4,35 @@ import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Self, SupportsIndex, TypeVar, cast
 
 from ._changes import CHANGES, KeyPath
-from ._tree import MISSING, Parent, ParentRef, TreeNode, TupleRef, attach, detach, is_same
+from ._records import (
+    AllItems,
+    AllKeys,
+    ItemSet,
+    KeyDeleted,
+    KeySet,
+    Members,
+    Splice,
+    insert_key,
+)
+from ._tree import (
+    MISSING,
+    Parent,
+    ParentRef,
+    TreeNode,
+    TupleRef,
+    attach,
+    attach_to_new,
+    detach,
+    is_same,
+)
 from ._types.base import NO_STATES, CollectionHandler, LoadContext, TypeHandler, TypeMismatchError
 
 if TYPE_CHECKING:
+    from ._journal import Journal
     from ._node import StateNode
     from ._types.compound import TupleOf
 
@@ -75,7 +97,7 @@ class Container(TreeNode, Parent, Generic[H]):
         self._parent, self.key, self.handler, self.lenient = None, None, handler, False
         if self._holds_nodes():
             for key, child in self.children():
-                attach(child, self, key)
+                attach_to_new(child, self, key)
 
     def _link(self: Any, parent: ParentRef | None, key: object = None) -> None:
         self._parent, self.key = parent, key
@@ -93,6 +115,14 @@ class Container(TreeNode, Parent, Generic[H]):
         """Stop reporting changes to a parent."""
         if self._find_parent() is parent:
             self._link(None)
+
+    def find_link(self: Any, parent: Parent) -> tuple[ParentRef | None, object]:
+        """Return its only link, and its key there."""
+        return self._parent, self.key
+
+    def restore_link(self, parent: Parent, link: tuple[ParentRef | None, object]) -> None:
+        """Restore its earlier link, the only one."""
+        self._link(*link)
 
     def _find_parent(self) -> Parent | None:
         return self._parent() if self._parent else None
@@ -121,12 +151,16 @@ class Collection(Container[CollectionHandler]):
     def _holds_nodes(self) -> bool:
         return self.lenient or not self.handler.item.immutable
 
-    def _replaced(self, key: object, before: object, after: object) -> None:
+    def _replaced(self, key: Any, before: object, after: object) -> None:
         if self._holds_nodes():
             detach(before, self)
             attach(after, self, key)
         if not is_same(self.handler.item, before, after):
             self.record((key,))
+
+
+# No elements; never changed.
+_NONE: list[Any] = []
 
 
 class TrackedList(list[Any], Collection):
@@ -159,10 +193,15 @@ class TrackedList(list[Any], Collection):
         """Do as `list.append` does."""
         with CHANGES:
             value = coerce(self, self.handler.item, value)
+            if self.handler.keep is not None:
+                self._make_room(1)
             super().append(value)
+            index = len(self) - 1
+            if (journal := CHANGES.journal) is not None:
+                journal.record(Splice(self, index, _NONE, [value]))
             if self._holds_nodes():
-                attach(value, self, len(self) - 1)
-            self.record((len(self) - 1,))
+                attach(value, self, index)
+            self.record((index,))
 
     def insert(self, index: SupportsIndex, value: object, /) -> None:
         """Do as `list.insert` does."""
@@ -171,7 +210,7 @@ class TrackedList(list[Any], Collection):
     def extend(self, values: Iterable[object], /) -> None:
         """Do as `list.extend` does."""
         with CHANGES:
-            self[len(self) :] = values
+            self[len(self) :] = [*values]
 
     def __setitem__(self, position: Any, value: Any, /) -> None:
         """Do as `list.__setitem__` does."""
@@ -185,13 +224,53 @@ class TrackedList(list[Any], Collection):
                 return
             value = coerce(self, self.handler.item, value)
             super().__setitem__(index, value)
+            if (journal := CHANGES.journal) is not None:
+                journal.record(ItemSet(self, index, before))
             self._replaced(index, before, value)
 
     def _set_slice(self, part: Any, values: Iterable[object]) -> None:
-        before, (start, _, _) = self[part], part.indices(len(self))
+        # First, because a generator of values may change the list.
         kept = [coerce(self, self.handler.item, value) for value in values]
-        super().__setitem__(part, kept)
+        before, (start, _, step) = self[part], part.indices(len(self))
+        keep = self.handler.keep
+        if step == 1 and keep is not None and len(self) - len(before) + len(kept) > keep:
+            if start < len(self):
+                self._set_and_trim(part, kept, keep)
+                return
+            kept = kept[-keep:]
+            self._make_room(len(kept))
+            start = len(self)
+        if step == 1:
+            super().__setitem__(part, kept)
+            self._record_splice(start, before, kept)
+        else:
+            items = self.copy()
+            items[part] = kept
+            self._replace_all(items)
         self._exchange(before, kept, start)
+
+    def _set_and_trim(self, part: Any, kept: list[Any], keep: int) -> None:
+        before, items = self.copy(), self.copy()
+        items[part] = kept
+        self._replace_all(items[-keep:])
+        self._exchange(before, self.copy())
+
+    def _make_room(self, count: int) -> None:
+        """Drop elements from the front of a list that keeps its last ones."""
+        keep = self.handler.keep
+        if keep is not None and (excess := len(self) + count - keep) > 0:
+            del self[:excess]
+
+    def _record_splice(self, start: int, removed: list[Any], added: list[Any]) -> None:
+        if (journal := CHANGES.journal) is not None and (removed or added):
+            journal.record(Splice(self, start, removed, added))
+
+    def _replace_all(self, items: list[Any]) -> None:
+        journal = CHANGES.journal
+        before = [] if journal is None else self.copy()
+        super().__setitem__(slice(None), items)
+        if journal is not None:
+            journal.record(AllItems(self, before))
 
     def _exchange(self, before: list[Any], kept: list[Any], start: int = 0) -> None:
         if not (before or kept):
@@ -206,9 +285,26 @@ class TrackedList(list[Any], Collection):
     def __delitem__(self, index: Any, /) -> None:
         """Do as `list.__delitem__` does."""
         with CHANGES:
-            before = self[index]
+            if isinstance(index, slice):
+                self._delete_slice(index)
+                return
+            before, journal = [self[index]], CHANGES.journal
+            start = 0 if journal is None else range(len(self))[operator.index(index)]
             super().__delitem__(index)
-            self._exchange(before if isinstance(index, slice) else [before], [])
+            if journal is not None:
+                journal.record(Splice(self, start, before, []))
+            self._exchange(before, [])
+
+    def _delete_slice(self, part: Any) -> None:
+        before, (start, _, step) = self[part], part.indices(len(self))
+        if step == 1:
+            super().__delitem__(part)
+            self._record_splice(start, before, [])
+        else:
+            items = self.copy()
+            del items[part]
+            self._replace_all(items)
+        self._exchange(before, [])
 
     def __iadd__(self, values: Iterable[object], /) -> Self:  # type: ignore[misc]  # as in typeshed
         """Do as `list.__iadd__` does."""
@@ -254,7 +350,7 @@ class TrackedList(list[Any], Collection):
 
     def _reorder(self, items: list[Any]) -> None:
         if any(old is not new for old, new in zip(self, items, strict=True)):
-            super().__setitem__(slice(None), items)
+            self._replace_all(items)
             self.record(())
 
 
@@ -300,14 +396,36 @@ class TrackedDict(dict[Any, Any], Collection):
         for key, value in kept.items():
             before = self.get(key, MISSING)
             super().__setitem__(key, value)
+            if (journal := CHANGES.journal) is not None:
+                journal.record(KeySet(self, key, before))
             self._replaced(key, before, value)
 
     def __delitem__(self, key: object, /) -> None:
         """Do as `dict.__delitem__` does."""
         with CHANGES:
-            detach(self[key], self)
-            super().__delitem__(key)
+            value = self[key]
+            if (journal := CHANGES.journal) is None:
+                super().__delitem__(key)
+            else:
+                at, key = self._find_place(key)
+                super().__delitem__(key)
+                journal.record(KeyDeleted(self, key, value, at))
+            detach(value, self)
             self.record((key,))
+
+    def _find_place(self, key: object) -> tuple[int, object]:
+        """Return the place of a key in the order, and the key as it stands there."""
+        if (last := next(reversed(self))) == key:
+            return len(self) - 1, last
+        at = operator.indexOf(self, key)
+        return at, next(islice(self, at, None))
+
+    def insert_at(self, key: object, value: object, at: int) -> None:
+        """Set a new, valid key at a place in the order, in a transaction."""
+        value = coerce(self, self.handler.item, value)
+        insert_key(self, key, value, at)
+        cast("Journal", CHANGES.journal).record(KeySet(self, key, MISSING))
+        self._replaced(key, MISSING, value)
 
     def setdefault(self, key: object, default: object = None, /) -> Any:
         """Do as `dict.setdefault` does."""
@@ -346,11 +464,15 @@ class TrackedDict(dict[Any, Any], Collection):
     def clear(self) -> None:
         """Do as `dict.clear` does."""
         with CHANGES:
-            for value in self.values():
+            if not self:
+                return
+            before = self.copy()
+            super().clear()
+            if (journal := CHANGES.journal) is not None:
+                journal.record(AllKeys(self, before))
+            for value in before.values():
                 detach(value, self)
-            if self:
-                super().clear()
-                self.record(())
+            self.record(())
 
 
 def _in_place(method: Callable[..., None]) -> Any:
@@ -393,9 +515,13 @@ class TrackedSet(set[Any], Collection):
     def _change(self, adding: Iterable[object] = (), removing: Iterable[object] = ()) -> None:
         added = [coerce(self, self.handler.item, value) for value in adding if value not in self]
         removed = [value for value in removing if value in self]
+        if (journal := CHANGES.journal) is not None:
+            removed = [find_equal(self, value) for value in removed]
         super().update(added)
         super().difference_update(removed)
         if removed or added:
+            if journal is not None:
+                journal.record(Members(self, added, removed))
             self.record(())
 
     def add(self, value: object, /) -> None:
@@ -459,6 +585,34 @@ def _union(others: Iterable[Iterable[object]]) -> set[object]:
     return set[object]().union(*others)
 
 
+class _Probe:
+    """Stands for a value in a search, and keeps the equal key or member that was found."""
+
+    __slots__ = ("_value", "found")
+
+    def __init__(self, value: object) -> None:
+        self._value = self.found = value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        if is_equal := other is self._value or bool(other == self._value):
+            self.found = other
+        return is_equal
+
+
+def find_equal(container: TrackedDict | TrackedSet, value: object) -> object:
+    """Return a key or member as it stands in a dict or set; the value itself if none is equal.
+
+    An equal one may have another JSON, as 1 and 1.0 have.
+    """
+    if type(value) is str:
+        return value
+    probe = _Probe(value)
+    return probe.found if probe in container else value
+
+
 class TrackedTuple(tuple[Any, ...], Container["TupleOf"]):
     """A tuple in a state with elements that can change."""
 
@@ -470,6 +624,12 @@ class TrackedTuple(tuple[Any, ...], Container["TupleOf"]):
         self._reference = TupleRef(self)
         self._track(handler)
         return self
+
+    def with_items(self, items: Iterable[object]) -> Self:
+        """Return a tuple of the same type with other elements, which do not report to it."""
+        made = super().__new__(type(self), items)
+        made.handler = self.handler
+        return made
 
     @property
     def weak_target(self) -> TupleRef:

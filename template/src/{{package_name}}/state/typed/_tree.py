@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
-from ._changes import KeyPath
+from ._changes import CHANGES, KeyPath
 
 if TYPE_CHECKING:
     from ._node import StateNode
@@ -64,7 +64,12 @@ class Parent(ABC):
 
     # Checkers look for slots here, but the subclasses have them: so self is of any type.
     def become_lenient(self: Any) -> None:
-        """Note that it may hold a value that its declared type does not allow."""
+        """Note that it may hold a value that its declared type does not allow.
+
+        The caller must hold the lock.
+        """
+        if (journal := CHANGES.journal) is not None and not self.lenient:
+            journal.record_lenient(self)
         self.lenient = True
 
     @property
@@ -91,6 +96,14 @@ class Parent(ABC):
     @abstractmethod
     def detach_from(self, parent: "Parent") -> None:
         """Stop reporting changes to a parent."""
+
+    @abstractmethod
+    def find_link(self, parent: "Parent") -> Any:
+        """Return its link to a parent as it is now, for `restore_link()`."""
+
+    @abstractmethod
+    def restore_link(self, parent: "Parent", link: Any) -> None:
+        """Restore an earlier link to a parent."""
 
     @abstractmethod
     def record(self, path: KeyPath) -> None:
@@ -261,12 +274,28 @@ def _is_alike(before: Any, after: Any) -> bool:
 
 
 def attach(value: object, parent: Parent, key: object) -> None:
-    """Let a value report its changes to a parent."""
+    """Let a value report its changes to a parent. The caller must hold the lock."""
+    if isinstance(value, TreeNode):
+        if (journal := CHANGES.journal) is not None:
+            journal.record_link(value._state_node, parent)
+        value._state_node.attach_to(parent, key)
+
+
+def attach_to_new(value: object, parent: Parent, key: object) -> None:
+    """Let a value report its changes to a parent that is being made.
+
+    A rollback leaves such a link: the new object stays as it was made, if anybody still has it.
+    """
     if isinstance(value, TreeNode):
         value._state_node.attach_to(parent, key)
 
 
 def detach(value: object, parent: Parent) -> None:
-    """Let a value that was removed from a parent no longer report to it."""
+    """Let a value that was removed from a parent no longer report to it.
+
+    The caller must hold the lock.
+    """
     if isinstance(value, TreeNode):
+        if (journal := CHANGES.journal) is not None:
+            journal.record_link(value._state_node, parent)
         value._state_node.detach_from(parent)

@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, NoReturn, Self, TypeVar
@@ -125,14 +125,21 @@ class TypeHandler(ABC):
         holds_states: Whether its values contain states, whose class a payload does not name.
         opaque: Whether its values may be of any type, so that only the codec knows which ones
             it can encode.
+        has_view: Whether the JSON of its values in a view differs from that in a payload.
+        parts: The handlers of the values in its values, but not of the keys of a dict, nor of
+            the fields of a dataclass or a state.
         part_names: The names of the handlers of its containers, if it is not one itself.
+        counter: Whether a change of a number is a difference, so that two changes both count.
     """
 
     name: str
+    counter = False
     part_names: Collection[str] = ()
     json_types: frozenset[type] = frozenset({str})
     immutable = True
     holds_states = False
+    has_view = False
+    parts: Sequence["TypeHandler"] = ()
     opaque = False
 
     @abstractmethod
@@ -198,15 +205,19 @@ class CollectionHandler(TypeHandler):
     Attributes:
         key: The handler of the keys of a dict.
         item: The handler of the elements.
+        keep: How many elements a list keeps, the last ones; None for all.
     """
 
     immutable = False
+    keep: int | None = None
     json_types = frozenset({list})
     key: TypeHandler
 
     def __init__(self, name: str, item: TypeHandler) -> None:
         self.name, self.item = name, item
+        self.parts = [item]
         self.holds_states, self.opaque = item.holds_states, item.opaque
+        self.has_view = item.has_view
 
 
 class Scalar(TypeHandler):

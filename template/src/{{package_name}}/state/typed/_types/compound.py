@@ -2,7 +2,8 @@
 
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, NoReturn, TypeVar, cast
 
 from .._tracked import Collection, TrackedDict, TrackedList, TrackedSet, TrackedTuple
@@ -54,6 +55,8 @@ class ListOf(CollectionHandler):
     def validate(self, value: object, context: LoadContext) -> TrackedList:
         """Return a tracked copy."""
         given: list[object] = self.expect_stored(value, context, list)
+        if self.keep is not None and len(given) > self.keep:
+            given = given[-self.keep :]
         return TrackedList(self.item.validate_all(range(len(given)), given, context), self)
 
     def to_json(self, value: object) -> object:
@@ -61,9 +64,13 @@ class ListOf(CollectionHandler):
         given: list[object] = self.expect(value, list)
         return self.item.to_json_all(range(len(given)), given)
 
+    def handlers_of(self, value: Sized) -> list[TypeHandler]:
+        """Return the handlers of the elements."""
+        return [self.item] * len(value)
+
 
 class SetOf(CollectionHandler):
-    """`set[int]` or `frozenset[int]`: a list in JSON, sorted if that is possible."""
+    """`set[int]` or `frozenset[int]`: a sorted list in JSON."""
 
     def __init__(self, cls: type, item: TypeHandler) -> None:
         super().__init__(f"{cls.__name__}[{item.name}]", item)
@@ -87,7 +94,7 @@ class SetOf(CollectionHandler):
         try:
             return sorted(cast(Iterable[Any], items))
         except TypeError:
-            return [*items]
+            return sorted(items, key=json.dumps)  # in one order in every process
 
 
 class TupleOf(TypeHandler):
@@ -98,9 +105,10 @@ class TupleOf(TypeHandler):
     def __init__(self, items: list[TypeHandler], *, repeated: bool) -> None:
         names = [item.name for item in items] + ["..."] * repeated
         self.name = f"tuple[{', '.join(names)}]"
-        self._items, self._repeated = items, repeated
+        self.parts, self._repeated = items, repeated
         self.immutable = all(item.immutable for item in items)
         self.holds_states = any(item.holds_states for item in items)
+        self.has_view = any(item.has_view for item in items)
         self.opaque = any(item.opaque for item in items)
 
     def validate(self, value: object, context: LoadContext) -> tuple[object, ...]:
@@ -121,11 +129,15 @@ class TupleOf(TypeHandler):
         return convert(pairs, lambda pair: pair[0].to_json(pair[1]))
 
     def _pair(self, value: tuple[object, ...]) -> Iterable[tuple[int, tuple[TypeHandler, object]]]:
-        handlers = self._items * len(value) if self._repeated else self._items
+        handlers = self.handlers_of(value)
         if len(value) != len(handlers):
             message = f"expected {self.name}, which has {len(handlers)} elements"
             raise TypeMismatchError(value, message)
         return enumerate(zip(handlers, value, strict=True))
+
+    def handlers_of(self, value: Sized) -> list[TypeHandler]:
+        """Return the handlers of the elements, which the value may lack."""
+        return [*self.parts] * (len(value) if self._repeated else 1)
 
 
 def _is_plain_dict(value: object) -> bool:
@@ -144,8 +156,9 @@ class DictOf(CollectionHandler):
         super().__init__(f"dict[{key.name}, {item.name}]", item)
         self.key, self._escape = key, escape
         self.opaque |= key.opaque
-        self._is_object = isinstance(key, Scalar) and key.name == _TEXT.name
-        forms: set[type] = {dict if self._is_object else list}
+        self.is_object = isinstance(key, Scalar) and key.name == _TEXT.name
+        self.has_view |= not self.is_object
+        forms: set[type] = {dict if self.is_object else list}
         self.json_types = frozenset(forms | ({dict} if _allows_text(key) else set()))
 
     def validate(self, value: object, context: LoadContext) -> TrackedDict:
@@ -171,8 +184,8 @@ class DictOf(CollectionHandler):
     ) -> tuple[Iterable[object], Iterable[object]]:
         if context.exact and _is_plain_dict(value) and dict not in self.json_types:
             self.reject(value)
-        may_be_pairs = context.encoded or (context.stored and not self._is_object)
-        if may_be_pairs and _is_list_of_pairs(value):
+        may_be_pairs = context.encoded or (context.stored and not self.is_object)
+        if may_be_pairs and is_list_of_pairs(value):
             pairs = cast(list[tuple[object, object]], value)
             return [key for key, _ in pairs], [item for _, item in pairs]
         given: dict[object, object] = self.expect(value, dict)
@@ -183,7 +196,7 @@ class DictOf(CollectionHandler):
         given: dict[Any, object] = self.expect(value, dict)
         keys = self.key.to_json_all(given, given)
         values = self.item.to_json_all(given, given.values())
-        if not self._is_object:
+        if not self.is_object:
             return [[*pair] for pair in zip(keys, values, strict=True)]
         unchanged = self.item.all_json_unchanged(given.values())
         form = given if unchanged else dict(zip(keys, values, strict=True))
@@ -204,8 +217,9 @@ class Union(TypeHandler):
         self.name = name or " | ".join(member.name for member in members)
         self.immutable = all(member.immutable for member in members)
         self.holds_states = any(member.holds_states for member in members)
+        self.has_view = any(member.has_view for member in members)
         self.opaque = any(member.opaque for member in members)
-        self.members = members
+        self.parts = members
         ambiguous = [member.name for member in members if self._is_ambiguous(member)]
         self._tagged = {*ambiguous}
         if len(self._tagged) < len(ambiguous):
@@ -214,12 +228,12 @@ class Union(TypeHandler):
         self.json_types = _json_types_of(untagged) | ({dict} if self._tagged else set())
         plain = [member for member in members if isinstance(member, _PLAIN)]
         others = [member for member in members if not isinstance(member, _PLAIN)]
-        self._named = {member.name: member for member in others}
+        self.named = {member.name: member for member in others}
         # The types of plain values that other members have in JSON too.
         self._shared = _json_types_of(plain) & _json_types_of(others)
 
     def _is_ambiguous(self, member: TypeHandler) -> bool:
-        others = (other for other in self.members if other is not member)
+        others = (other for other in self.parts if other is not member)
         return not isinstance(member, _PLAIN) and any(
             member.json_types & other.json_types for other in others
         )
@@ -228,7 +242,7 @@ class Union(TypeHandler):
         """Return the value as the first member keeps it that allows it."""
         if context.exact:
             return self._decode(value, context)
-        member = self._find_tagged(value) if context.stored else None
+        member = self.find_tagged(value) if context.stored else None
         if member and (self.holds_states or context.encoded):
             return member.validate(value["value"], context)
         try:
@@ -241,7 +255,7 @@ class Union(TypeHandler):
     def _validate_drained(self, value: object, context: LoadContext) -> object:
         # A value that should have a tag and has none was drained, and is not JSON.
         plain = LoadContext()
-        members = self.members
+        members = [*self.parts]
         if context.stored and tag_of(value) is not None:  # then it is a dict of the user
             members = sorted(members, key=lambda member: dict not in member.json_types)
         validated = self._first(
@@ -256,10 +270,10 @@ class Union(TypeHandler):
 
     def _decode(self, value: Any, context: LoadContext) -> object:
         """Return the value that JSON stands for, without a guess."""
-        if member := self._find_tagged(value):
+        if member := self.find_tagged(value):
             return member.validate(value["value"], context)
         has_tag = tag_of(value) is not None
-        members = [one for one in self.members if has_tag or type(value) in one.json_types]
+        members = [one for one in self.parts if has_tag or type(value) in one.json_types]
         if len(members) == 1:
             return members[0].validate(value, context)
 
@@ -281,13 +295,13 @@ class Union(TypeHandler):
     def all_valid_unchanged(self, values: Iterable[object]) -> bool:
         """Return whether one member allows all values."""
         return not self._shares_any(values) and any(
-            member.all_valid_unchanged(values) for member in self.members
+            member.all_valid_unchanged(values) for member in self.parts
         )
 
     def all_json_unchanged(self, values: Iterable[object]) -> bool:
         """Return whether all values are of one member, and JSON has them."""
         return not self._shares_any(values) and any(
-            member.all_json_unchanged(values) for member in self.members
+            member.all_json_unchanged(values) for member in self.parts
         )
 
     def _shares_any(self, values: Iterable[object]) -> bool:
@@ -298,21 +312,21 @@ class Union(TypeHandler):
         plain, name = drained(value), ""
         if isinstance(value, StateBase):
             name = type(value).__name__
-            others = (one for one in self.members if isinstance(one, AnyObject))
-            if name not in self._named and (other := next(others, None)):
+            others = (one for one in self.parts if isinstance(one, AnyObject))
+            if name not in self.named and (other := next(others, None)):
                 return other.drain(value)
         elif isinstance(value, Collection | TrackedTuple) and self.holds_states:
             name = value.handler.name
-            name = next((m.name for m in self.members if name in m.part_names), name)
+            name = next((m.name for m in self.parts if name in m.part_names), name)
         looks_tagged = self.holds_states and tag_of(plain) is not None
         return tagged(name, plain) if name in self._tagged or looks_tagged else plain
 
     def to_json(self, value: Any) -> object:
         """Return the JSON of the first member that has the value."""
-        if self.holds_states and (member := self._find_tagged(value)):
+        if self.holds_states and (member := self.find_tagged(value)):
             return self._tag(member, member.to_json(value["value"]))
         return self._first(
-            value, self.members, lambda member: self._tag(member, member.to_json(value))
+            value, self.parts, lambda member: self._tag(member, member.to_json(value))
         )
 
     def _tag(self, member: TypeHandler, form: object) -> object:
@@ -354,8 +368,14 @@ class Union(TypeHandler):
         if not accepted:
             self.reject(value)
 
-    def _find_tagged(self, value: object) -> TypeHandler | None:
-        return self._named.get(tag_of(value) or "")
+    def find_tagged(self, value: object) -> TypeHandler | None:
+        """Return the member that the tag of a value names, if there is one."""
+        return self.named.get(tag_of(value) or "")
+
+    def find_untagged(self, form: object) -> TypeHandler | None:
+        """Return the member whose JSON has the type of a value, and no tag."""
+        members = (one for one in self.named.values() if one.name not in self._tagged)
+        return next((one for one in members if type(form) in one.json_types), None)
 
 
 # Their values are JSON as they are.
@@ -373,7 +393,7 @@ def _is_identical(one: object, other: object) -> bool:
 
 def _allows_text(handler: TypeHandler) -> bool:
     if isinstance(handler, Union):
-        return any(map(_allows_text, handler.members))
+        return any(map(_allows_text, handler.parts))
     return isinstance(handler, _PLAIN) and str in handler.json_types
 
 
@@ -439,7 +459,8 @@ class AnyObject(TypeHandler):
         return AnyJson().to_json(value)
 
 
-def _is_list_of_pairs(value: object) -> bool:
+def is_list_of_pairs(value: object) -> bool:
+    """Return whether a value is a list whose elements all have two elements."""
     return isinstance(value, list) and all(map(_is_pair, cast(list[object], value)))
 
 
