@@ -67,7 +67,7 @@ def api(state: Any) -> Any:
         pair: tuple[Leaf, list[int]]
         anything: Any
         last: Annotated[list[int], state.Keep(3)]
-        hits: state.Counter[int]
+        hits: state.Counter[int]  # pyright: ignore[reportInvalidTypeForm]
         shape: Leaf | Other
         nested: list[dict[str, set[int]]]
 

@@ -3,7 +3,7 @@
 import json
 from contextlib import nullcontext
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, note
 from hypothesis import strategies as st
@@ -117,14 +117,14 @@ def picture(value: Any) -> Any:
         inner = [(name, picture(item)) for name, item in node.values.items()]
         return id(value), id(node), node.lenient, inner
     if isinstance(value, list | tuple | dict | set):
-        found: Any = value
+        found, node = cast(Any, value), cast(Any, value)
         members: Any = found.items() if isinstance(found, dict) else found
         inner = [picture(item) for item in members]
         if isinstance(value, set):
             inner.sort()
         place = (
-            (id(found), id(found._parent and found._parent()), found.lenient)
-            if hasattr(found, "_parent")
+            (id(node), id(node._parent and node._parent()), node.lenient)
+            if hasattr(node, "_parent")
             else ()
         )
         return type(value).__name__, place, inner

@@ -62,6 +62,23 @@ def view_of(handler: TypeHandler, value: object) -> Any:
     return _ToView().convert(handler, handler.to_json(handler.drain(value)))
 
 
+def view_unshared(state: State) -> View:
+    """Return the view of a state that nothing else refers to yet, as `view()` does.
+
+    It takes the lock for one inner state at a time: others can be changed while it works on a
+    large one.
+
+    Raises:
+        TypeMismatchError: A value is not of the type of its field.
+    """
+    node, fields = state._state_node, _drained_fields(type(state))
+    form = {name: view_of(field.handler, node.values[name]) for name, field in fields.items()}
+    if node.newer:
+        version, unknown = node.newer
+        form[_NEWER] = to_envelope(unknown, version)
+    return form
+
+
 def from_view(handler: TypeHandler, form: object) -> Any:
     """Return the value that JSON stands for, as a state keeps it.
 

@@ -79,13 +79,17 @@ class LoadContext:
             not a dict of the user.
         exact: Whether nothing but the codec has written the values, so that one that fits
             two members of a union was written by another declaration.
+        closed: Whether a dataclass rejects names that it does not declare.
         states: The states in it, inner ones first.
         outdated: Whether something was migrated or dropped, so that the payload holds more.
     """
 
-    def __init__(self, *, stored: bool = False, encoded: bool = False) -> None:
+    def __init__(
+        self, *, stored: bool = False, encoded: bool = False, closed: bool = False
+    ) -> None:
         self.stored = stored
         self.encoded = encoded
+        self.closed = closed
         self.exact: bool = encoded
         self.states: list[StateBase] = []
         self.outdated = False

@@ -90,11 +90,15 @@ class SetOf(CollectionHandler):
     def to_json(self, value: object) -> list[Any]:
         """Return a list."""
         given: frozenset[object] = self.expect(value, self._class)
-        items = self.item.to_json_all(range(len(given)), given)
-        try:
-            return sorted(cast(Iterable[Any], items))
-        except TypeError:
-            return sorted(items, key=json.dumps)  # in one order in every process
+        return sorted_members(self.item.to_json_all(range(len(given)), given))
+
+
+def sorted_members(items: Iterable[Any]) -> list[Any]:
+    """Return the JSON of the members of a set, in one order in every process."""
+    try:
+        return sorted(items)
+    except TypeError:
+        return sorted(items, key=json.dumps)
 
 
 class TupleOf(TypeHandler):

@@ -1,0 +1,111 @@
+"""State machines: the same entries have the same effect wherever they are applied."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .. import _json
+from ..typed import State, apply_operations, transaction
+from ..typed.operations import apply_rendered
+from .entry import Entry, Position
+from .mirror import apply_view
+from .refusal import Refused
+
+# The domain that a message is about, and the message as it is sent to everyone.
+Message = tuple[str, bytes]
+
+
+class Applied(NamedTuple):
+    """The effect of an entry.
+
+    Attributes:
+        result: The result, as JSON.
+        events: The events in order: `{"domain", "command", "payload"}` each.
+        operations: The changes of the states, as operations in order.
+        domains: The domains whose states were touched.
+    """
+
+    result: Any = None
+    events: Sequence[Any] = ()
+    operations: Sequence[Any] = ()
+    domains: Iterable[str] = ()
+
+
+class StateMachine(ABC):
+    """Applies entries to states. The same entries must have the same effect in each process.
+
+    Attributes:
+        states: The states by name, None for one that is closed.
+        safe_integers: Whether to refuse integers that JavaScript cannot represent; the
+            session sets it.
+        is_replaying: Whether the entries were applied before, by this program or an older
+            one; the session sets it.
+    """
+
+    states: Mapping[str, State | None]
+    safe_integers: bool = False
+    is_replaying: bool = False
+
+    @abstractmethod
+    def apply(self, entry: Entry) -> Applied:
+        """Apply an entry, in a transaction of the caller. It may depend on nothing else.
+
+        Raises:
+            Refused: It is refused; the caller rolls back.
+        """
+
+    @abstractmethod
+    def messages(self, entry: Entry, position: Position, applied: Applied) -> Sequence[Message]:
+        """Return the messages about an applied entry, each with its domain, for all subscribers."""
+
+    def snapshot_message(self, position: Position, view: bytes) -> bytes:
+        """Return the message that gives a subscriber all states: JSON by name."""
+        head = {"type": "snapshot", "epoch": position.epoch, "seq": position.seq}
+        return _json.encode("snapshot", head)[:-1] + b',"states":' + view + b"}"
+
+    def extra(self) -> Any:
+        """Return everything else that the next entries depend on, as JSON."""
+        return None
+
+    def restore_extra(self, extra: Any) -> None:  # noqa: B027 - few machines need it
+        """Apply a value that `extra()` has returned."""
+
+    def restore_states(self, views: Mapping[str, Any], versions: Mapping[str, int]) -> None:
+        """Give the states the values of a snapshot, in place.
+
+        Args:
+            views: The states in view form by name, null for one that is closed.
+            versions: The versions of the classes in them, by name.
+        """
+        for name, state in self.states.items():
+            if state is not None and name in views:
+                apply_view(state, views[name], versions)
+
+
+class OperationMachine(StateMachine):
+    """Applies entries of operations.
+
+    Args:
+        states: The states by name.
+    """
+
+    def __init__(self, states: Mapping[str, State]) -> None:
+        self.states = self._states = states
+
+    def apply(self, entry: Entry) -> Applied:
+        """Apply the operations of an entry."""
+        if isinstance(entry.do, Mapping):
+            command = f"{entry.do['domain']}.{entry.do['command']}"
+            message = f"Got the command {command}, expected operations"
+            raise Refused("unknown_command", message, command=command)
+        with transaction(self._states) as changes:
+            if self.is_replaying:  # among them changes made past the log, of private fields too
+                apply_rendered(self._states, entry.do)
+            else:
+                apply_operations(self._states, entry.do, safe_integers=self.safe_integers)
+        return Applied(operations=changes.operations, domains=("state",))
+
+    def messages(self, entry: Entry, position: Position, applied: Applied) -> Sequence[Message]:
+        """Return one message, with the operations as they were sent."""
+        message = {"type": "sync", "seq": position.seq, **entry.to_json()}
+        return [("state", _json.encode(entry.id, message, finite=True))]

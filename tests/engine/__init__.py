@@ -1,0 +1,1 @@
+"""Proofs of the engine and of the state server, with rendered projects."""
