@@ -21,6 +21,7 @@ from benchmarks import (
     report,
     responding,
     saving,
+    serving,
     storing,
     suggesting,
 )
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "store": storing.measure,
     "state": declaring.measure,
     "transaction": recording.measure,
+    "serve": serving.measure,
     "call": calling.measure,
     "respond": responding.measure,
     "suggest": suggesting.measure,

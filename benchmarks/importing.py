@@ -110,7 +110,12 @@ def measure(folder: Path, quick: bool) -> Result:
 
 def importable_library(destination: Path, name: str = "measured", **answers: Any) -> Path:
     """Render a library and return the folder to import its package from."""
-    answers |= {"project_type": "library", "project_name": name, "package_name": name}
+    return importable_package(destination, name, project_type="library", **answers)
+
+
+def importable_package(destination: Path, name: str, **answers: Any) -> Path:
+    """Render a project and return the folder to import its package from."""
+    answers |= {"project_name": name, "package_name": name}
     project = render(destination, **answers)
     # A package may ask for its own version, which only installed ones have.
     metadata = project / "src" / f"{name}-0.1.0.dist-info" / "METADATA"
