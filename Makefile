@@ -8,6 +8,8 @@ BIN := .venv/bin
 export UV_SYSTEM_CERTS ?= true
 export NODE_USE_SYSTEM_CA ?= 1
 RUN := PYTHONPATH=tests $(BIN)/python
+# One more than there are cores, because many tests wait for disks, processes and networks.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
 .PHONY: help demo test check format readme bench pictures
 
@@ -18,7 +20,7 @@ demo: .venv/ready  ## Scaffold a project, install it, run it, kill it, and see i
 	@$(RUN) -m scripts.demo
 
 test: .venv/ready  ## Run the whole suite
-	$(RUN) -m pytest -n auto --dist worksteal
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
 
 check: .venv/ready  ## Check format, style, types and documentation
 	$(BIN)/ruff format --check

@@ -1,4 +1,4 @@
-"""Scaffold a project, install it, run it, kill it, and see its state survive.
+"""Scaffold two projects, install them, run them, kill them, and see their state survive.
 
 The demo checks everything that it prints after "held". The first failed check ends the
 demo with exit status 1.
@@ -16,8 +16,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -43,6 +44,12 @@ ANSWERS = {
     "python_version": "3.11",
     **{name: True for name in questions() if name.startswith("include_")},
 }
+
+SERVER = "song-desk"
+NAMES = """grep -o '"name": "[^"]*"'"""
+# Columns of a reply that are shown.
+COLUMNS = 88
+SERVER_ANSWERS = {"project_type": "state_server", "project_name": SERVER}
 
 SERVERS = {
     "github": {"url": "https://github.example.org"},
@@ -112,23 +119,112 @@ class Screen:
         self._console.print(text, soft_wrap=True)
 
 
-class Demo:
+class Act:
+    """A part of the demo, with a project of its own.
+
+    Args:
+        name: The name of the project.
+        folder: The folder for the project and its state.
+        screen: Where to print.
+    """
+
+    def __init__(self, name: str, folder: Path, screen: Screen) -> None:
+        self.folder = folder.resolve()
+        self.project = self.folder / name
+        self._name = name
+        self._screen = screen
+        self._environment = {
+            k: v for k, v in os.environ.items() if not k.startswith(OTHERS_SETTINGS)
+        }
+
+    def _copy_template(self, *options: str, answers: Mapping[str, object] | None = None) -> None:
+        """Show how the project is scaffolded."""
+        self._remove_the_last_one()
+        with tempfile.TemporaryDirectory() as temporary:
+            copy_template(Path(temporary, TEMPLATE))
+            if answers:
+                Path(temporary, "answers.yml").write_text(yaml.safe_dump(answers))
+            command = ("copier", "copy", "--defaults", *options, TEMPLATE)
+            self._screen.command(*command, self._shown_project())
+            with self._screen.waiting("Rendering"):
+                self._run(sys.executable, "-m", *command, self.project, folder=Path(temporary))
+        self._screen.lines([count_files(list(files_of(self.project)))])
+
+    def _install(self, *options: str) -> None:
+        """Show how the project is installed, into an environment of its own."""
+        self._screen.command("cd", self._shown_project())
+        self._screen.command("uv sync", *options)
+        with self._screen.waiting("Installing; the first time it downloads"):
+            self._run(UV, "sync", *options, "--python", sys.executable)
+        packages = list(self.project.glob(".venv/lib/python*/site-packages/*.dist-info"))
+        self._screen.lines([f"{len(packages)} packages"])
+        self._screen.command("source .venv/bin/activate")
+
+    def _remove_the_last_one(self) -> None:
+        if not os.path.lexists(self.project):
+            return
+        if not is_of_the_demo(self.project):
+            raise StoppedError(
+                f"{self.project} is there already, and is not (or no longer) the demo's own.\n"
+                "Move it away, or choose another place with --folder."
+            )
+        shutil.rmtree(self.project)
+
+    def _run_program(self, *arguments: str, status: int = 0) -> list[str]:
+        """Run the project's program, show it, and return the lines it printed."""
+        self._screen.command(self._name, shlex.join(arguments))
+        lines = self._run(self._installed(self._name), *arguments, status=status).splitlines()
+        self._screen.lines(lines)
+        return lines
+
+    def _run(self, *command: str | Path, folder: Path | None = None, status: int = 0) -> str:
+        """Run a command that must end with that status, and return its output."""
+        result = subprocess.run(
+            command,
+            cwd=folder or self.project,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != status:
+            shown = shlex.join(str(word) for word in command)
+            said = f"{result.stdout}{result.stderr}"
+            raise StoppedError(f"{shown} ended with {result.returncode}:\n{said}")
+        return f"{result.stdout}{result.stderr}"
+
+    def _hold(self, holds: bool, fact: str) -> None:
+        if not holds:
+            raise StoppedError(f"This did not hold: {fact}.")
+        self._screen.held(fact)
+
+    def _installed(self, name: str) -> Path:
+        return self.project / ".venv" / "bin" / name
+
+    def _from_project(self, path: Path) -> str:
+        return os.path.relpath(path, self.project)
+
+    def _shown_project(self) -> str:
+        """Return the project's path as a person would type it here."""
+        here = Path.cwd()
+        near = self.project.is_relative_to(here)
+        return shlex.quote(f"./{self.project.relative_to(here)}" if near else str(self.project))
+
+
+class Demo(Act):
     """The steps of the demo, each of which needs those before it.
 
     Args:
-        folder: The folder for the project and the program's state.
+        folder: The folder for the projects and the state of the programs.
         console: Where to print.
     """
 
     def __init__(self, folder: Path, console: Console) -> None:
-        self.folder = folder.resolve()
-        self.project = self.folder / PROJECT
+        super().__init__(PROJECT, folder, Screen(console, folder.resolve()))
         self.state_file = self.folder / f"{PROJECT}-state" / "registry.json"
-        self._screen = Screen(console, self.folder)
-        self._environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(OTHERS_SETTINGS)},
-            STATE_FILE: self._from_project(self.state_file),
-        }
+        self._environment[STATE_FILE] = self._from_project(self.state_file)
+        self._server = ServerAct(SERVER, folder, self._screen)
 
     def play(self) -> None:
         """Show everything; raises StoppedError at the first failed check."""
@@ -137,29 +233,16 @@ class Demo:
         self.use()
         self.kill_in_the_middle_of_a_save()
         self.test()
+        self._server.play()
         self.say_what_to_try_next()
 
     def scaffold(self) -> None:
         self._screen.step("1. Scaffold a project, with everything on")
-        self._remove_the_last_one()
-        with tempfile.TemporaryDirectory() as temporary:
-            copy_template(Path(temporary, TEMPLATE))
-            Path(temporary, "answers.yml").write_text(yaml.safe_dump(ANSWERS))
-            command = ("copier", "copy", "--defaults", "--data-file", "answers.yml", TEMPLATE)
-            self._screen.command(*command, self._shown_project())
-            with self._screen.waiting("Rendering"):
-                self._run(sys.executable, "-m", *command, self.project, folder=Path(temporary))
-        self._screen.lines([count_files(list(files_of(self.project)))])
+        self._copy_template("--data-file", "answers.yml", answers=ANSWERS)
 
     def install(self) -> None:
         self._screen.step("2. Install it, into an environment of its own")
-        self._screen.command("cd", self._shown_project())
-        self._screen.command("uv sync")
-        with self._screen.waiting("Installing; the first time it downloads"):
-            self._run(UV, "sync", "--python", sys.executable)
-        packages = list(self.project.glob(".venv/lib/python*/site-packages/*.dist-info"))
-        self._screen.lines([f"{len(packages)} packages"])
-        self._screen.command("source .venv/bin/activate")
+        self._install()
 
     def use(self) -> None:
         self._screen.step("3. Run its program: each process knows what the last one did")
@@ -234,16 +317,7 @@ class Demo:
         self._screen.command("uv run", PROJECT, "get githbu")
         self._screen.command("make test", comment="shows what the tests do not reach: nothing")
         self._screen.command("make serve", comment="its guides, at http://127.0.0.1:8000")
-
-    def _remove_the_last_one(self) -> None:
-        if not os.path.lexists(self.project):
-            return
-        if not is_of_the_demo(self.project):
-            raise StoppedError(
-                f"{self.project} is there already, and is not (or no longer) the demo's own.\n"
-                "Move it away, or choose another place with --folder."
-            )
-        shutil.rmtree(self.project)
+        self._screen.command("cd", f"../{SERVER}", comment="its README has commands to try")
 
     def _kill_before_rename(self, *arguments: str) -> int:
         """Show how the program is killed, and return its status."""
@@ -276,46 +350,82 @@ class Demo:
         stays = (self.state_file.name, f".{self.state_file.name}.lock")
         return [path for path in found if path.name not in stays]
 
-    def _run_program(self, *arguments: str, status: int = 0) -> list[str]:
-        """Run the project's program, show it, and return the lines it printed."""
-        self._screen.command(PROJECT, shlex.join(arguments))
-        lines = self._run(self._installed(PROJECT), *arguments, status=status).splitlines()
-        self._screen.lines(lines)
-        return lines
 
-    def _run(self, *command: str | Path, folder: Path | None = None, status: int = 0) -> str:
-        """Run a command that must end with that status, and return its output."""
-        result = subprocess.run(
-            command,
-            cwd=folder or self.project,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+class ServerAct(Act):
+    """The second act: a server of a document, which is killed with unsaved edits."""
+
+    def play(self) -> None:
+        """Show everything; raises StoppedError at the first failed check."""
+        self._screen.step("7. Scaffold a state server: one process owns a document")
+        data = [f"{name}={value}" for name, value in SERVER_ANSWERS.items()]
+        self._copy_template(*(word for each in data for word in ("--data", each)))
+        self._install("--no-dev")
+        # A folder of its own: the path of a socket must be short.
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
+            self._environment["SONG_DESK_SOCKET"] = f"{folder}/desk.sock"
+            self._environment["SONG_DESK_DATA"] = f"{folder}/data"
+            self.edit(servers)
+
+    def edit(self, servers: contextlib.ExitStack) -> None:
+        self._screen.step("8. Edit the document, and kill the server with SIGKILL")
+        server = self._serve(servers)
+        self._send("project.new", "name=First")
+        for name in ("Bass", "Drums"):
+            self._send("tracks.addTrack", f"name={name}")
+        self._send("history.undo")
+        self._send("project.save")
+        self._send("tracks.addTrack", "name=Keys")
+        self._screen.command("kill -9", "%1")
+        server.kill()
+        server.wait()
+        self._serve(servers)
+        self._hold(
+            self._list_tracks() == ["Bass", "Keys"],
+            "everything acknowledged is there, the edit after the last save too",
         )
-        if result.returncode != status:
-            shown = shlex.join(str(word) for word in command)
-            said = f"{result.stdout}{result.stderr}"
-            raise StoppedError(f"{shown} ended with {result.returncode}:\n{said}")
-        return f"{result.stdout}{result.stderr}"
+        for _ in range(2):
+            self._send("history.undo")
+        self._hold(
+            self._list_tracks() == [],
+            "undo goes back to the beginning, past the kill and the save",
+        )
 
-    def _hold(self, holds: bool, fact: str) -> None:
-        if not holds:
-            raise StoppedError(f"This did not hold: {fact}.")
-        self._screen.held(fact)
+    def _serve(self, servers: contextlib.ExitStack) -> subprocess.Popen[str]:
+        """Start the server in the background, until the end of the act at the latest."""
+        self._screen.command(SERVER, "serve &")
+        server = servers.enter_context(
+            subprocess.Popen(
+                [self._installed(SERVER), "serve"],
+                cwd=self.project,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        )
+        servers.callback(server.kill)
+        assert server.stdout is not None
+        ready = server.stdout.readline()
+        if not ready.startswith("Listening on"):
+            raise StoppedError(f"{SERVER} serve did not start: {ready}")
+        self._screen.lines(["Listening on .../desk.sock"])
+        return server
 
-    def _installed(self, name: str) -> Path:
-        return self.project / ".venv" / "bin" / name
+    def _send(self, *words: str) -> None:
+        """Send a command, and show the beginning of the reply."""
+        self._screen.command(SERVER, "send", *words)
+        reply = self._run(self._installed(SERVER), "send", *words)
+        self._screen.lines([textwrap.shorten(reply, COLUMNS, placeholder=" ...")])
 
-    def _from_project(self, path: Path) -> str:
-        return os.path.relpath(path, self.project)
-
-    def _shown_project(self) -> str:
-        """Return the project's path as a person would type it here."""
-        here = Path.cwd()
-        near = self.project.is_relative_to(here)
-        return shlex.quote(f"./{self.project.relative_to(here)}" if near else str(self.project))
+    def _list_tracks(self) -> list[str]:
+        """Show the names of the tracks, and return them."""
+        self._screen.command(SERVER, f"send tracks.list | {NAMES}")
+        found = self._run(
+            "sh", "-c", f"{self._installed(SERVER)} send tracks.list | {NAMES} || true"
+        )
+        self._screen.lines(lines := found.splitlines())
+        return [line.removeprefix('"name": "').removesuffix('"') for line in lines]
 
 
 def is_of_the_demo(project: Path) -> bool:

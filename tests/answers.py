@@ -47,7 +47,9 @@ NOT_ASKED = {
     },
     **{kind: {"layout", "modules_package"} for kind in PROJECT_TYPES if kind != "modules_only"},
 }
-# The example needs these, and the stores need the second of them.
+# A state server implies these.
+NOT_ASKED["state_server"] |= {"include_persistence_helpers", "include_typed_state"}
+# The example needs these, and the stores need the second of them; a state server has its own.
 EXAMPLE_NEEDS = ("include_api_utilities", "include_persistence_helpers")
 # The dashboard needs this type of project, and this store.
 HOOK_NEEDS = ("web_service", "redis")
@@ -56,10 +58,11 @@ HOOK_NEEDS = ("web_service", "redis")
 def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answers without those to questions that are not asked."""
     not_asked = set(NOT_ASKED[answers["project_type"]])
-    if not all(answers.get(name, True) for name in EXAMPLE_NEEDS):
-        not_asked.add("include_example")
-    if not answers.get("include_persistence_helpers", True):
-        not_asked |= {"include_typed_state", "state_stores"}
+    if answers["project_type"] != "state_server":
+        if not all(answers.get(name, True) for name in EXAMPLE_NEEDS):
+            not_asked.add("include_example")
+        if not answers.get("include_persistence_helpers", True):
+            not_asked |= {"include_typed_state", "state_stores"}
     kind, store = HOOK_NEEDS
     stores = () if "state_stores" in not_asked else answers.get("state_stores", ())
     if answers["project_type"] != kind or store not in stores:
@@ -83,7 +86,7 @@ def everything(project_type: str, **more: Any) -> dict[str, Any]:
 def nothing(project_type: str, **more: Any) -> dict[str, Any]:
     """Return the answers that switch everything off."""
     switches = dict.fromkeys(SWITCHES, False)
-    return asked({"project_type": project_type, **switches, **more})
+    return asked({"project_type": project_type, **switches, "state_stores": [], **more})
 
 
 def label(answers: Mapping[str, Any]) -> str:

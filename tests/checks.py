@@ -47,8 +47,13 @@ TYPE_LEAK_PATTERNS = {
     "cli_tool": r"typer|cli\.py|digest\.py",
     "daemon": r"systemd|SIGHUP|control\.(py|json)|commands\.py|daemon\.py|work_queue|NOTIFY_SOCKET",
     "library": r"format_size|sizes",
-    "mcp_server": r"mcpServers|mcp_adapter|server\.py|days_between",
+    "mcp_server": r"mcpServers|mcp_adapter|(?<!server/)\bserver\.py|days_between",
+    "state_server": r"state/shared|server/|\bdomains?/|EditJournal|tally",
     "web_service": r"fastapi|to_http_response|http_adapter|app\.py|problems\.py|ProblemAPI",
+}
+NOT_IN_A_STATE_SERVER = rf"{LEAK_PATTERNS['include_example']}|fastapi|mcpServers|digest\.py"
+EXAMPLE_DOMAINS = {
+    name: rf"domains[/.]{name}|domains import {name}|send {name}\." for name in ("tally", "tracks")
 }
 # A URL of a store that was not chosen gets an error that names the store.
 NAMES_STORES = ("state/stores/__init__.py", "tests/state/stores/test_open_store.py")
@@ -142,15 +147,21 @@ def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
 
 def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
     # Not asked means off for these, and on for all others.
-    absent = ("include_example", "include_react_hook", "include_typed_state")
+    is_state_server = answers["project_type"] == "state_server"
+    absent = {"include_example", "include_react_hook"}
+    absent |= set() if is_state_server else {"include_typed_state"}
     off = [name for name in FEATURES if not answers.get(name, name not in absent)]
     patterns = [LEAK_PATTERNS[name] for name in off if name in LEAK_PATTERNS]
     stores = answers.get("state_stores", [])
     if not name.endswith(NAMES_STORES):
         patterns += [p for store, p in STORE_LEAK_PATTERNS.items() if store not in stores]
-    if not (stores or answers.get("include_typed_state")):
+    if not (stores or is_state_server or answers.get("include_typed_state")):
         patterns.append(ANY_STORE)
-    if not name.startswith(NAMES_FRAMEWORKS):
+    if is_state_server:
+        patterns.append(EXAMPLE_DOMAINS["tally" if answers.get("include_example") else "tracks"])
+    if is_state_server and not name.startswith(NAMES_FRAMEWORKS):
+        patterns.append(NOT_IN_A_STATE_SERVER)
+    elif not name.startswith(NAMES_FRAMEWORKS):
         patterns += [p for kind, p in TYPE_LEAK_PATTERNS.items() if answers["project_type"] != kind]
     if answers["project_type"] == "modules_only":
         return  # nothing but the chosen modules is there

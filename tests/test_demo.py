@@ -69,6 +69,8 @@ def test_the_demo_shows_that_every_promise_is_kept(played: Ended) -> None:
         "the next run works, with what was known before the kill",
         "it has swept away what the kill had left",
         "every example of its guides do what they say",
+        "everything acknowledged is there, the edit after the last save too",
+        "undo goes back to the beginning, past the kill and the save",
     ):
         assert re.search(rf"^  held  .*{promise}$", played.said, re.MULTILINE), played.said
     assert re.search(r"^  \d+ passed$", played.said, re.MULTILINE)

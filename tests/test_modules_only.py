@@ -318,7 +318,7 @@ def test_a_published_package_takes_the_modules_and_updates_them(
     render(project, template, project_type="modules_only", **answers)
     after = files_of(project)
     new = after.keys() - before.keys()
-    guides = ("choose-a-state-store", "declare-versioned", "migrate-state", "react-to-state")
+    guides = ("choose-a", "declare-versioned", "migrate-state", "react-to-state", "undo-and-redo")
     with_stores = (f"{path}/state/", "tests/state/", *(f"user-docs/how-to/{g}" for g in guides))
     assert {name for name in new if not name.startswith(with_stores)} == added(path)
     assert (f"{path}/state/stores/sqlite.py" in new) is bool(stores)

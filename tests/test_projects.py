@@ -37,6 +37,7 @@ CHOSEN = [
     everything("mcp_server", **NO_STATE),
     everything("web_service", state_stores=["redis"], include_typed_state=False),
     everything("daemon", **NO_STATE),
+    everything("state_server", state_stores=["json", "sqlite"]),
     asked({**everything("cli_tool"), "include_persistence_helpers": False}),
     asked(
         {
@@ -50,6 +51,7 @@ CHOSEN = [
     everything("daemon", **NO_STATE, include_example=False),
     asked({**everything("daemon"), "include_persistence_helpers": False}),
     asked({**everything("daemon", **NO_STATE), "include_api_utilities": False}),
+    everything("state_server", state_stores=["json"], include_example=False),
     nothing("library", include_persistence_helpers=True, state_stores=["json"]),
     nothing("library", include_persistence_helpers=True, state_stores=["sqlite"]),
     nothing("web_service", include_persistence_helpers=True, state_stores=["redis"]),
@@ -58,8 +60,9 @@ CHOSEN = [
     nothing("mcp_server"),
     nothing("web_service"),
     nothing("daemon"),
+    nothing("state_server", state_stores=["json"]),
 ]
-WHOLE = CHOSEN[:5]  # the features of these include those of the others
+WHOLE = CHOSEN[:6]  # the features of these include those of the others
 LIBRARY = WHOLE[1]
 BARE = [answers for answers in CHOSEN if label(answers).endswith("-nothing")]
 chosen = pytest.mark.parametrize("answers", CHOSEN, ids=label)

@@ -155,6 +155,7 @@ FEATURES = [
     ("web_service", ["persistence_helpers", "api_utilities"]),
     ("web_service", ["react_hook"]),
     ("daemon", ["api_utilities", "persistence_helpers"]),
+    ("state_server", ["api_utilities", "docs", "example"]),
     ("modules_only", ["persistence_helpers", "docs", "typed_state", "api_utilities"]),
 ]
 

@@ -1,0 +1,235 @@
+"""The stored form of projects: the current version of each, the ones before it, and a draft."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ..state import BackingStore, ConflictError
+from ..state.shared import Refused
+from ..utils.persistence import NotDurableError
+from .document import GeneralRefusal
+from .project_commands import Saved, StoredProject, StoredVersion
+
+logger = logging.getLogger(__name__)
+
+
+class Content(NamedTuple):
+    """A project as it is stored.
+
+    Attributes:
+        view: Its fields, as JSON.
+        classes: The `__version__` of the classes in the view, by their names.
+    """
+
+    view: dict[str, Any]
+    classes: dict[str, int]
+
+
+class Found(NamedTuple):
+    """A project that was read.
+
+    Attributes:
+        name: Its name.
+        version: The version that the next save replaces.
+        content: The project itself.
+        newer_draft: The time of a draft that is newer than the content; None without one.
+        is_draft: Whether the content is that of the draft.
+    """
+
+    name: str
+    version: int
+    content: Content
+    newer_draft: str | None = None
+    is_draft: bool = False
+
+
+class ProjectStore:
+    """Projects under the keys `project:<id>`, `version:<id>:<number>` and `draft:<id>`.
+
+    The current version is complete under its key, which is replaced at once, so a save that is
+    killed leaves the old version or the new one. The methods may be called from any thread.
+
+    Args:
+        store: The store. Other processes may use it too.
+        kept: The number of versions to keep of each project, the current one included.
+    """
+
+    def __init__(self, store: BackingStore, kept: int = 20) -> None:
+        self._store, self._kept = store, kept
+
+    def read(self, project: str, draft: str | None) -> Found:
+        """Return a project, or its draft if `draft` is "newer" and the draft is.
+
+        Raises:
+            Refused: `unknown_project`.
+        """
+        current, saved_draft = self._load(f"project:{project}"), self._load(f"draft:{project}")
+        base = current["version"] if current else 0
+        is_newer = saved_draft is not None and saved_draft["version"] >= base
+        if saved_draft and is_newer and (draft == "newer" or not (current or draft)):
+            return _found(saved_draft, base, is_draft=True)
+        if current is None:
+            raise _unknown(project)
+        found = _found(current, base)
+        if saved_draft and is_newer and draft is None:
+            return found._replace(newer_draft=saved_draft["saved_at"])
+        return found
+
+    def read_version(self, project: str, version: int) -> Found:
+        """Return a version of a project, to be saved as the one after the current version.
+
+        Raises:
+            Refused: `unknown_project`, or `unknown_version`.
+        """
+        current = self._current(project)
+        if version == current["version"]:
+            return _found(current, version)
+        if (older := self._load(f"version:{project}:{version}")) is None:
+            known = [each.version for each in _versions_of(current)]
+            message = f"There is no version {version} of project {project!r}: kept are {known}"
+            raise Refused("unknown_version", message, version=version, known=known)
+        return _found(older, current["version"])
+
+    def save(
+        self,
+        project: str,
+        name: str,
+        expected: int,
+        content: Content,
+        epoch: str | None = None,
+    ) -> Saved:
+        """Store a project as its next version, and delete its draft.
+
+        Args:
+            project: Its id.
+            name: Its name.
+            expected: The version that is in the store.
+            content: The project.
+            epoch: The epoch of the log, if the expected version is the last one that the log
+                knows. A later version from the same epoch is not a conflict: the server ended
+                after it was stored, and before the log knew. It stays as it is.
+
+        Raises:
+            Refused: `conflict`, if the stored version is not the expected one.
+        """
+        record = self._store.load(f"project:{project}")
+        found = record.value["version"] if record else 0
+        is_unlogged = (
+            record is not None
+            and epoch is not None
+            and record.value.get("epoch") == epoch
+            and found > expected
+        )
+        if found != expected and not is_unlogged:
+            raise _conflict(project, expected, found)
+        older = _versions_of(record.value)[: self._kept - 1] if record else []
+        version, saved_at = found + 1, _now()
+        value = _value(name, version, saved_at, content)
+        value["older"] = [[each.version, each.saved_at] for each in older]
+        value["epoch"] = epoch
+        is_durable = True
+        if record and older:
+            # Each writer of version N + 1 writes the same copy of version N.
+            is_durable &= _is_durable(self._store.save, f"version:{project}:{found}", record.value)
+        try:
+            is_durable &= _is_durable(
+                self._store.save,
+                f"project:{project}",
+                value,
+                expected_version=record.version if record else 0,
+            )
+        except ConflictError as error:
+            raise _conflict(project, expected, self._current(project)["version"]) from error
+        self._forget(project, {each.version for each in older})
+        return Saved(project, name, version, saved_at, is_durable)
+
+    def save_draft(self, project: str, name: str, version: int, content: Content) -> str:
+        """Store a draft that stands on a version, and return the time."""
+        value = _value(name, version, _now(), content)
+        _is_durable(self._store.save, f"draft:{project}", value)
+        return str(value["saved_at"])
+
+    def list_all(self) -> list[StoredProject]:
+        """Return all projects, also those of which there is only a draft."""
+        keys = [key for prefix in ("project:", "draft:") for key in self._store.keys(prefix)]
+        projects = sorted({key.partition(":")[2] for key in keys})
+        return [each for project in projects if (each := self._describe(project))]
+
+    def versions(self, project: str) -> list[StoredVersion]:
+        """Return the versions of a project, the newest first.
+
+        Raises:
+            Refused: `unknown_project`.
+        """
+        return _versions_of(self._current(project))
+
+    def _load(self, key: str) -> dict[str, Any] | None:
+        record = self._store.load(key)
+        return record.value if record else None
+
+    def _current(self, project: str) -> dict[str, Any]:
+        if (current := self._load(f"project:{project}")) is None:
+            raise _unknown(project)
+        return current
+
+    def _describe(self, project: str) -> StoredProject | None:
+        current, draft = self._load(f"project:{project}"), self._load(f"draft:{project}")
+        if not (known := current or draft):
+            return None  # deleted meanwhile
+        return StoredProject(
+            project,
+            known["name"],
+            current["version"] if current else 0,
+            current["saved_at"] if current else None,
+            draft["saved_at"] if draft else None,
+        )
+
+    def _forget(self, project: str, kept: set[int]) -> None:
+        """Delete the draft, and the versions that are not to be kept."""
+        copies = self._store.keys(f"version:{project}:")
+        superseded = [key for key in copies if int(key.rpartition(":")[2]) not in kept]
+        for key in (f"draft:{project}", *superseded):
+            _is_durable(self._store.delete, key)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _value(name: str, version: int, saved_at: str, content: Content) -> dict[str, Any]:
+    return {"name": name, "version": version, "saved_at": saved_at, **content._asdict()}
+
+
+def _found(value: dict[str, Any], version: int, *, is_draft: bool = False) -> Found:
+    content = Content(value["view"], value["classes"])
+    return Found(value["name"], version, content, is_draft=is_draft)
+
+
+def _versions_of(value: dict[str, Any]) -> list[StoredVersion]:
+    current = StoredVersion(value["version"], value["saved_at"])
+    return [current, *(StoredVersion(*each) for each in value["older"])]
+
+
+def _is_durable(change: Callable[..., object], *arguments: Any, **options: Any) -> bool:
+    """Make a change, and return whether it survives a power cut."""
+    try:
+        change(*arguments, **options)
+    except NotDurableError:
+        logger.warning("A power cut may undo a change in the store", exc_info=True)
+        return False
+    return True
+
+
+def _unknown(project: str) -> Refused:
+    message = f"There is no project {project!r} in the store: list them with project.list"
+    return Refused("unknown_project", message, project=project)
+
+
+def _conflict(project: str, expected: int, found: int) -> GeneralRefusal:
+    message = (
+        f"The stored version of project {project!r} is {found}, expected {expected}: another "
+        "server has saved it. Open it again, save under another name with project.saveAs, or "
+        f"replace it with expected_version={found}"
+    )
+    return GeneralRefusal("conflict", message, project=project, expected=expected, found=found)
