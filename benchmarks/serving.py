@@ -333,16 +333,19 @@ async def _time_stalled(place: str, rounds: int) -> dict[str, float]:
 
 
 async def _open_session(size: int, log: Any = None) -> tuple[Any, Any]:
-    state = importlib.import_module(f"{_PACKAGE}.state")
+    state: Any = importlib.import_module(f"{_PACKAGE}.state")
     shared = importlib.import_module(f"{_PACKAGE}.state.shared")
-    names = {"__annotations__": {"count": int, "label": str}, "count": 0, "label": "node"}
-    node = type("Node", (state.State,), names)
-    names = {"__annotations__": {"nodes": dict[str, node]}}  # type: ignore[valid-type]
-    graph = type("Graph", (state.State,), {**names, "nodes": state.field(default_factory=dict)})
-    document = graph()
-    document.nodes = {f"n{number}": node() for number in range(size)}
-    machine = shared.OperationMachine({"graph": document})
-    return document, await shared.Session.open(machine, log=log)
+
+    class Node(state.State):  # type: ignore[misc]  # its package is rendered for the run
+        count: int = 0
+        label: str = "node"
+
+    class Graph(state.State):  # type: ignore[misc]  # as above
+        nodes: dict[str, Node] = state.field(default_factory=dict)
+
+    graph = Graph(nodes={f"n{number}": Node() for number in range(size)})
+    machine = shared.OperationMachine({"graph": graph})
+    return graph, await shared.Session.open(machine, log=log)
 
 
 async def _time_sizes(rounds: int) -> tuple[dict[str, Timings], Timings]:
@@ -367,7 +370,7 @@ async def _time_sizes(rounds: int) -> tuple[dict[str, Timings], Timings]:
             await opened[size][1].submit(made)
             if number >= 0:
                 seconds[case][name].append(time.perf_counter() - begun)
-    document, session = opened[_SIZES[-1]]
+    graph, session = opened[_SIZES[-1]]
     views: dict[str, list[float]] = {"view": [], "drain": []}
     for _ in range(5):
         unique = next(numbers)
@@ -375,7 +378,7 @@ async def _time_sizes(rounds: int) -> tuple[dict[str, Timings], Timings]:
         begun = time.perf_counter()
         session.view()
         between = time.perf_counter()
-        encode("graph", document.drain())
+        encode("graph", graph.drain())
         views["view"].append(between - begun)
         views["drain"].append(time.perf_counter() - between)
     for _, each in opened.values():
@@ -402,13 +405,13 @@ async def _time_starts(folder: Path, entries: int) -> dict[str, float]:
             for n in range(first, first + 100)
         ]
         await asyncio.gather(*(session.submit(each) for each in made))
-    # The journal as it is now, as after a kill: closing it would leave only a snapshot.
-    kept = {each: each.read_bytes() for each in _files_of(path)}
+    # Keep the files as a kill would leave them: close() replaces all entries by a snapshot.
+    files = await asyncio.to_thread(_read_all, path)
     await session.close()
     found: dict[str, float] = {}
     for name in ("snapshot", "entries"):
         if name == "entries":
-            for each, data in kept.items():
+            for each, data in files.items():
                 each.write_bytes(data)
         begun = time.perf_counter()
         _, session = await _open_session(100, make_log())
@@ -417,5 +420,6 @@ async def _time_starts(folder: Path, entries: int) -> dict[str, float]:
     return found
 
 
-def _files_of(path: Path) -> list[Path]:
-    return [*path.parent.glob(f"{path.name}*")]
+def _read_all(path: Path) -> dict[Path, bytes]:
+    """Return the content of a database and of the files beside it."""
+    return {each: each.read_bytes() for each in path.parent.glob(f"{path.name}*")}
