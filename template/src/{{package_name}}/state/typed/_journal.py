@@ -166,9 +166,9 @@ def on_rollback(undo: Callable[[], None]) -> None:
         RuntimeError: No transaction is in progress in this thread.
     """
     with CHANGES.lock:
-        if CHANGES.journal is None or not CHANGES.depth:
+        if not is_recording():
             raise RuntimeError("on_rollback() outside of a transaction: call it in one")
-        CHANGES.journal.records.append(Action(undo))
+        current_journal().records.append(Action(undo))
 
 
 def is_recording() -> bool:
