@@ -21,7 +21,7 @@ class Observer(ABC):
 
     @abstractmethod
     def add(self, number: int, record: Record) -> None:
-        """Note a change that was just made.
+        """Handle a change that was just made.
 
         Args:
             number: The number of changes before it.
