@@ -2,14 +2,15 @@
 
 import copy
 import json
-import sys
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from importlib import import_module
 from random import Random
 from typing import Annotated, Any
 
 import pytest
+from calls import count_calls
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -277,22 +278,6 @@ def test_deep_json_is_kept_or_refused(api: Any, member: str, depth: int) -> None
     assert refusal.get("code", "conflict") in ("conflict", "invalid_value")
 
 
-def calls_of(api: Any, states: dict[str, Any], operation: dict[str, Any]) -> int:
-    """Return how many functions an operation calls."""
-    count = 0
-
-    def profile(frame: object, event: str, argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        api.apply(states, [operation])
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 OF_ANY_SIZE = [
     {"op": "set", "path": ["document", "named", "5", "n"], "value": 1, "expect": 7},
     {"op": "set", "path": ["document", "leaves", 3], "value": {"n": 2}},
@@ -312,5 +297,5 @@ def test_an_operation_takes_as_many_steps_in_a_large_document(api: Any, operatio
     for size in (10, 10, 3_000):
         forms["document"]["named"] = {str(n): {"n": 7} for n in range(size)}
         forms["document"]["leaves"] = [{"n": 7} for _ in range(size)]
-        counts.add(calls_of(api, api.hydrate(forms), operation))
+        counts.add(count_calls(partial(api.apply, api.hydrate(forms), [operation])))
     assert len(counts) == 1 or max(counts) - min(counts) < 20, counts
