@@ -130,16 +130,30 @@ def test_the_state_equals_the_json(api: Any, seed: int) -> None:
             assert changes.operations == []
             continue
         assert api.spell(states) == json.dumps(forms), operations
-        # The rendered operations do the same, on states and on JSON alike, and back.
-        after = api.encode(states)
-        for operation in changes.operations:
-            oracle.apply(ROOTS, before, operation)
-        assert json.dumps(before) == json.dumps(forms), changes.operations
-        api.apply(states, changes.inverses)
-        assert api.encode(states) == payloads, (operations, changes.inverses)
-        api.apply(states, changes.operations)
-        assert api.encode(states) == after
-        assert api.encode(api.hydrate(forms)) == after
+        assert_exact(api, states, before, changes, payloads)
+        assert api.encode(api.hydrate(forms)) == api.encode(states)
+
+
+def assert_exact(
+    api: Any, states: Any, forms: dict[str, Any], changes: Any, payloads: list[bytes]
+) -> None:
+    """Check that rendered operations do the same on states and on JSON, and take it back.
+
+    Args:
+        api: The functions under test.
+        states: The states after the changes.
+        forms: Their views before the changes. They follow them.
+        changes: The transaction with the changes.
+        payloads: The payloads before the changes.
+    """
+    after = api.encode(states)
+    for operation in changes.operations:
+        oracle.apply(ROOTS, forms, operation)
+    assert api.spell(states) == json.dumps(forms), changes.operations
+    api.apply(states, changes.inverses)
+    assert api.encode(states) == payloads, changes.inverses
+    api.apply(states, changes.operations)
+    assert api.encode(states) == after
 
 
 def writes_of(document: Any, random: Random) -> Any:
@@ -183,14 +197,7 @@ def test_rendered_writes_do_the_same_to_the_json(api: Any, seed: int) -> None:
         with api.transaction(states) as changes:
             for _ in range(random.randint(1, 3)):
                 writes_of(states["document"], random)()
-        after = api.encode(states)
-        for operation in changes.operations:
-            oracle.apply(ROOTS, forms, operation)
-        assert api.spell(states) == json.dumps(forms), changes.operations
-        api.apply(states, changes.inverses)
-        assert api.encode(states) == payloads, changes.inverses
-        api.apply(states, changes.operations)
-        assert api.encode(states) == after
+        assert_exact(api, states, forms, changes, payloads)
         # A state that stood in two places has become two.
         states = api.hydrate(forms)
 
