@@ -157,7 +157,7 @@ class JournaledBlock:
         CHANGES.__exit__()
 
 
-def on_rollback(undo: Callable[[], None]) -> None:
+def on_rollback(undo: Callable[[], object]) -> None:
     """Call a function if the transaction in progress is taken back.
 
     It must not change states. An exception that it raises is logged.
