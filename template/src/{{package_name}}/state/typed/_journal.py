@@ -21,7 +21,7 @@ class Observer(ABC):
 
     @abstractmethod
     def add(self, number: int, record: Record) -> None:
-        """Note a change that was just made.
+        """Handle a change that was just made.
 
         Args:
             number: The number of changes before it.
@@ -157,7 +157,7 @@ class JournaledBlock:
         CHANGES.__exit__()
 
 
-def on_rollback(undo: Callable[[], None]) -> None:
+def on_rollback(undo: Callable[[], object]) -> None:
     """Call a function if the transaction in progress is taken back.
 
     It must not change states. An exception that it raises is logged.
@@ -166,9 +166,9 @@ def on_rollback(undo: Callable[[], None]) -> None:
         RuntimeError: No transaction is in progress in this thread.
     """
     with CHANGES.lock:
-        if CHANGES.journal is None or not CHANGES.depth:
+        if not is_recording():
             raise RuntimeError("on_rollback() outside of a transaction: call it in one")
-        CHANGES.journal.records.append(Action(undo))
+        current_journal().records.append(Action(undo))
 
 
 def is_recording() -> bool:

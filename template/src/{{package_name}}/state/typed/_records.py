@@ -35,7 +35,7 @@ class Action(Record):
 
     __slots__ = ("_undo",)
 
-    def __init__(self, undo: Callable[[], None]) -> None:
+    def __init__(self, undo: Callable[[], object]) -> None:
         self._undo = undo
 
     def undo(self) -> None:

@@ -2,7 +2,6 @@
 
 # pyright: reportPrivateUsage=false
 
-import operator
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -91,20 +90,20 @@ class Rendering(Observer):
 
     def __init__(self, states: Mapping[str, State | None]) -> None:
         self.states = states
-        # The operations of each record, with the number of records before it.
-        self._steps: list[tuple[int, Rendered]] = []
-        # The first change that could not be rendered: the number of records before it, and why.
+        # The operations of each change, with the number of changes before it.
+        self._rendered: list[tuple[int, Rendered]] = []
+        # The first change that could not be rendered: the number of changes before it, and why.
         self._failure: tuple[int, TypeError] | None = None
 
     @property
     def operations(self) -> Operations:
         """The operations, in the order of the changes."""
-        return [each for _, (operations, _) in self._steps for each in operations]
+        return [each for _, (operations, _) in self._rendered for each in operations]
 
     @property
     def inverses(self) -> Operations:
         """The operations that take the changes back, in the order in which to apply them."""
-        return [each for _, (_, inverses) in reversed(self._steps) for each in inverses]
+        return [each for _, (_, inverses) in reversed(self._rendered) for each in inverses]
 
     @property
     def problem(self) -> TypeError | None:
@@ -114,7 +113,7 @@ class Rendering(Observer):
     @property
     def is_empty(self) -> bool:
         """Whether nothing in the states has changed."""
-        return not (self._steps or self._failure)
+        return not (self._rendered or self._failure)
 
     def add(self, number: int, record: Record) -> None:
         """Render a change that was just made.
@@ -134,12 +133,12 @@ class Rendering(Observer):
             self._failure = self._failure or (number, problem)
         else:
             if rendered[0]:
-                self._steps.append((number, rendered))
+                self._rendered.append((number, rendered))
 
     def drop_since(self, number: int) -> None:
         """Drop the operations of all changes but the first ones."""
-        while self._steps and self._steps[-1][0] >= number:
-            self._steps.pop()
+        while self._rendered and self._rendered[-1][0] >= number:
+            self._rendered.pop()
         if self._failure and self._failure[0] >= number:
             self._failure = None
 
@@ -148,7 +147,7 @@ class Rendering(Observer):
 
     def reset(self) -> None:
         """Begin anew."""
-        self._steps, self._failure = [], None
+        self._rendered, self._failure = [], None
 
     def _render(self, record: Record) -> Rendered:
         match record:
@@ -177,9 +176,8 @@ class Rendering(Observer):
     def _render_key(self, change: KeySet) -> Rendered:
         target, key, before = change.target, change.key, change.before
         rendered = _set(self._paths_at(target, key), target.handler.item, before, target[key])
-        if before is not MISSING or next(reversed(target)) == key:
+        if before is not MISSING or (at := target.place_of(key)) == len(target) - 1:
             return rendered
-        at = operator.indexOf(target, key)
         return [{**each, "op": "insert", "at": at} for each in rendered[0]], rendered[1]
 
     def _render_splice(self, splice: Splice) -> Rendered:

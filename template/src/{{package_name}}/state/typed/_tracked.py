@@ -4,7 +4,6 @@ import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Self, SupportsIndex, TypeVar, cast
 
 from ._changes import CHANGES, KeyPath
@@ -159,8 +158,8 @@ class Collection(Container[CollectionHandler]):
             self.record((key,))
 
 
-# No elements; never changed.
-_NONE: list[Any] = []
+# Never changed.
+_NO_ITEMS: list[Any] = []
 
 
 class TrackedList(list[Any], Collection):
@@ -193,12 +192,12 @@ class TrackedList(list[Any], Collection):
         """Do as `list.append` does."""
         with CHANGES:
             value = coerce(self, self.handler.item, value)
-            if self.handler.keep is not None:
-                self._make_room(1)
+            if (keep := self.handler.keep) is not None:
+                self._make_room(1, keep)
             super().append(value)
             index = len(self) - 1
             if (journal := CHANGES.journal) is not None:
-                journal.record(Splice(self, index, _NONE, [value]))
+                journal.record(Splice(self, index, _NO_ITEMS, [value]))
             if self._holds_nodes():
                 attach(value, self, index)
             self.record((index,))
@@ -238,7 +237,7 @@ class TrackedList(list[Any], Collection):
                 self._set_and_trim(part, kept, keep)
                 return
             kept = kept[-keep:]
-            self._make_room(len(kept))
+            self._make_room(len(kept), keep)
             start = len(self)
         if step == 1:
             super().__setitem__(part, kept)
@@ -255,11 +254,9 @@ class TrackedList(list[Any], Collection):
         self._replace_all(items[-keep:])
         self._exchange(before, self.copy())
 
-    def _make_room(self, count: int) -> None:
+    def _make_room(self, count: int, keep: int) -> None:
         """Drop elements from the front of a list that keeps its last ones."""
-        keep = self.handler.keep
-        if keep is not None and (excess := len(self) + count - keep) > 0:
-            del self[:excess]
+        del self[: max(0, len(self) + count - keep)]
 
     def _record_splice(self, start: int, removed: list[Any], added: list[Any]) -> None:
         if (journal := CHANGES.journal) is not None and (removed or added):
@@ -288,11 +285,9 @@ class TrackedList(list[Any], Collection):
             if isinstance(index, slice):
                 self._delete_slice(index)
                 return
-            before, journal = [self[index]], CHANGES.journal
-            start = 0 if journal is None else range(len(self))[operator.index(index)]
+            before, start = [self[index]], range(len(self))[operator.index(index)]
             super().__delitem__(index)
-            if journal is not None:
-                journal.record(Splice(self, start, before, []))
+            self._record_splice(start, before, [])
             self._exchange(before, [])
 
     def _delete_slice(self, part: Any) -> None:
@@ -407,18 +402,15 @@ class TrackedDict(dict[Any, Any], Collection):
             if (journal := CHANGES.journal) is None:
                 super().__delitem__(key)
             else:
-                at, key = self._find_place(key)
+                key, at = find_equal(self, key), self.place_of(key)
                 super().__delitem__(key)
                 journal.record(KeyDeleted(self, key, value, at))
             detach(value, self)
             self.record((key,))
 
-    def _find_place(self, key: object) -> tuple[int, object]:
-        """Return the place of a key in the order, and the key as it stands there."""
-        if (last := next(reversed(self))) == key:
-            return len(self) - 1, last
-        at = operator.indexOf(self, key)
-        return at, next(islice(self, at, None))
+    def place_of(self, key: object) -> int:
+        """Return the place of a key in the order; the last one is found at once."""
+        return len(self) - 1 if next(reversed(self)) == key else operator.indexOf(self, key)
 
     def insert_at(self, key: object, value: object, at: int) -> None:
         """Set a new, valid key at a place in the order, in a transaction."""

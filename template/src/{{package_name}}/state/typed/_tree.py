@@ -284,7 +284,7 @@ def attach(value: object, parent: Parent, key: object) -> None:
 def attach_to_new(value: object, parent: Parent, key: object) -> None:
     """Let a value report its changes to a parent that is being made.
 
-    A rollback leaves such a link: the new object stays as it was made, if anybody still has it.
+    A rollback leaves such a link: an object that was made in the block stays as it was made.
     """
     if isinstance(value, TreeNode):
         value._state_node.attach_to(parent, key)

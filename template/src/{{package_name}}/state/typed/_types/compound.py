@@ -232,7 +232,7 @@ class Union(TypeHandler):
         self.json_types = _json_types_of(untagged) | ({dict} if self._tagged else set())
         plain = [member for member in members if isinstance(member, _PLAIN)]
         others = [member for member in members if not isinstance(member, _PLAIN)]
-        self.named = {member.name: member for member in others}
+        self._named = {member.name: member for member in others}
         # The types of plain values that other members have in JSON too.
         self._shared = _json_types_of(plain) & _json_types_of(others)
 
@@ -317,7 +317,7 @@ class Union(TypeHandler):
         if isinstance(value, StateBase):
             name = type(value).__name__
             others = (one for one in self.parts if isinstance(one, AnyObject))
-            if name not in self.named and (other := next(others, None)):
+            if name not in self._named and (other := next(others, None)):
                 return other.drain(value)
         elif isinstance(value, Collection | TrackedTuple) and self.holds_states:
             name = value.handler.name
@@ -374,11 +374,11 @@ class Union(TypeHandler):
 
     def find_tagged(self, value: object) -> TypeHandler | None:
         """Return the member that the tag of a value names, if there is one."""
-        return self.named.get(tag_of(value) or "")
+        return self._named.get(tag_of(value) or "")
 
     def find_untagged(self, form: object) -> TypeHandler | None:
         """Return the member whose JSON has the type of a value, and no tag."""
-        members = (one for one in self.named.values() if one.name not in self._tagged)
+        members = (one for one in self._named.values() if one.name not in self._tagged)
         return next((one for one in members if type(form) in one.json_types), None)
 
 
