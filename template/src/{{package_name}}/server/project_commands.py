@@ -256,7 +256,7 @@ domain.declare(Versions, ListedVersions, _answer_elsewhere)
 
 
 @dataclass(frozen=True)
-class Enter:
+class ApplyOpen:
     """Put a project that was read, as JSON text, in the place of the open one.
 
     The text is decoded once; as a member of the payload it would also be copied and checked.
@@ -270,14 +270,14 @@ class Enter:
 
 
 @dataclass(frozen=True)
-class Leave:
+class ApplyClose:
     """Close the open project."""
 
     discard: bool
 
 
 @dataclass(frozen=True)
-class Store:
+class ApplySave:
     """Note that the project was stored, as it was after a number of edits."""
 
     saved: Saved
@@ -285,7 +285,7 @@ class Store:
 
 
 @dataclass(frozen=True)
-class Refuse:
+class ApplyRefusal:
     """Refuse a command for a reason found outside the log."""
 
     code: str
@@ -316,7 +316,7 @@ def check_open(opened: OpenProject) -> str:
 
 
 @domain.command(internal=True)
-def enter(opened: OpenProject, command: Enter, context: Context) -> Opened:
+def apply_open(opened: OpenProject, command: ApplyOpen, context: Context) -> Opened:
     """Put a project in the place of the open one."""
     check_saved(opened, context.document.edits, command.discard)
     context.document.replace(decode(command.view.encode(), domain.name), command.classes)
@@ -329,7 +329,7 @@ def enter(opened: OpenProject, command: Enter, context: Context) -> Opened:
 
 
 @domain.command(internal=True)
-def leave(opened: OpenProject, command: Leave, context: Context) -> Closed:
+def apply_close(opened: OpenProject, command: ApplyClose, context: Context) -> Closed:
     """Close the open project."""
     closed = Closed(check_open(opened))
     check_saved(opened, context.document.edits, command.discard)
@@ -340,7 +340,7 @@ def leave(opened: OpenProject, command: Leave, context: Context) -> Closed:
 
 
 @domain.command(internal=True)
-def store(opened: OpenProject, command: Store, context: Context) -> Saved:
+def apply_save(opened: OpenProject, command: ApplySave, context: Context) -> Saved:
     """Note that the project was stored."""
     opened.project, opened.name = command.saved.project, command.saved.name
     opened.version, opened.saved_edits = command.saved.version, command.edits
@@ -349,6 +349,6 @@ def store(opened: OpenProject, command: Store, context: Context) -> Saved:
 
 
 @domain.command(internal=True)
-def refuse(opened: OpenProject, command: Refuse, context: Context) -> None:
+def apply_refusal(opened: OpenProject, command: ApplyRefusal, context: Context) -> None:
     """Refuse a command for a reason found outside the log."""
     raise GeneralRefusal(command.code, command.message, **command.details)
