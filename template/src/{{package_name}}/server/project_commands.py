@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from ..state import State
 from ..state._json import decode
-from .document import GeneralRefusal
+from .document import GeneralRefusal, no_project
 from .domain import Context, Domain, Refused
 
 
@@ -236,8 +236,6 @@ class ListedVersions:
 
 domain = Domain("project", OpenProject, events=(Opened, Saved, Closed))
 
-_NO_PROJECT = "No project is open: open one with project.open, or make one with project.new"
-
 
 def _answer_elsewhere(opened: OpenProject, command: object, context: Context) -> NoReturn:
     message = "This server does not have a store for projects: start it with one"
@@ -311,7 +309,7 @@ def check_saved(opened: OpenProject, edits: int, discard: bool) -> None:
 def check_open(opened: OpenProject) -> str:
     """Return the id of the open project; refuse if none is open."""
     if opened.project is None:
-        raise GeneralRefusal("no_project", _NO_PROJECT)
+        raise no_project()
     return opened.project
 
 
