@@ -133,10 +133,12 @@ class Desk:
     """A folder for servers of one project, with the programs that are installed for it.
 
     Attributes:
+        project: The project.
         installed: The environment of the project.
         folder: The folder for socket and data; its path is short, as that of a socket must be.
     """
 
+    project: Path
     installed: Environment
     folder: Path
     servers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -200,10 +202,11 @@ def numbers_of(client: subprocess.Popen[str]) -> list[int]:
     return [int(line) for line in client.stdout if line.endswith("\n")]
 
 
+@contextlib.contextmanager
 def make_desk(shared: Path, environment: ProjectEnvironment, **answers: Any) -> Iterator[Desk]:
     project = render_once(shared, project_type="state_server", **answers)
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(environment.install_once(project), Path(folder))
+        desk = Desk(project, environment.install_once(project), Path(folder))
         with desk.servers:
             yield desk
 
@@ -211,13 +214,15 @@ def make_desk(shared: Path, environment: ProjectEnvironment, **answers: Any) -> 
 @pytest.fixture
 def desk(shared: Path, environment: ProjectEnvironment) -> Iterator[Desk]:
     """Servers of the worked example."""
-    yield from make_desk(shared, environment)
+    with make_desk(shared, environment) as desk:
+        yield desk
 
 
 @pytest.fixture
 def tally_desk(shared: Path, environment: ProjectEnvironment) -> Iterator[Desk]:
     """Servers without the example."""
-    yield from make_desk(shared, environment, include_example=False)
+    with make_desk(shared, environment, include_example=False) as desk:
+        yield desk
 
 
 def test_a_song_survives_a_kill_and_is_undone_and_redone(desk: Desk) -> None:
@@ -253,20 +258,21 @@ def test_a_song_is_opened_as_it_was_saved(desk: Desk) -> None:
 def test_the_readme_shows_what_happens(
     example: bool, shared: Path, environment: ProjectEnvironment
 ) -> None:
-    for desk in make_desk(shared, environment, include_example=example):
-        project = render_once(shared, project_type="state_server", include_example=example)
-        readme = (project / "README.md").read_text()
+    with make_desk(shared, environment, include_example=example) as desk:
+        readme = (desk.project / "README.md").read_text()
         found = re.search(r"^## Use\n\n```console\n(.*?)```", readme, re.DOTALL | re.MULTILINE)
         assert found is not None
         lines = re.findall(r"^\$ (.+)$", found[1], re.MULTILINE)
-        assert 10 <= len(lines) <= 11
+        assert "kill -9 $server" in lines
         # A person goes on once the server has said that it is ready.
         ready = "until sample status > status.txt 2>&1; do sleep 0.05; done"
-        script = ["set -m", "exec 2>&1"]
+        # A person may have started other jobs.
+        script = ["set -m", "exec 2>&1", "sleep 60 & other=$!"]
         for line in lines:
-            script += [line] if "serve" not in line else [line, ready]
+            script += [line, ready] if "serve &" in line else [line]
             script += ["sleep 0.5"] if "watch" in line else []
-        script += ["kill -9 %2 %3; wait"]
+        script += ["kill $other && echo Only the server was killed"]
+        script += ["kill -9 $(jobs -p); wait"]
         path = f"{desk.installed.tool('sample').parent}:{os.environ['PATH']}"
         shell = subprocess.run(
             ["bash", "-c", "\n".join(script)],
@@ -277,14 +283,15 @@ def test_the_readme_shows_what_happens(
             check=False,
             timeout=60,
         )
-        said = shell.stdout + shell.stderr
-        assert said.count("Listening on") == 2, said
-        if example:
-            last = said[said.rindex('{"tracks"') :]
-            assert re.findall(r"Bass|Drums|Keys", last) == ["Bass", "Keys"], said
-            assert '"name": "Drums"' in said  # watched, or printed, before the undo
-        else:
-            assert '{"tally": 7}' in said[said.rindex("Listening on") :].splitlines(), said
+    said = shell.stdout + shell.stderr
+    assert said.count("Listening on") == 2, said
+    assert "Only the server was killed" in said, said
+    if example:
+        last = said[said.rindex('{"tracks"') :]
+        assert re.findall(r"Bass|Drums|Keys", last) == ["Bass", "Keys"], said
+        assert '"name": "Drums"' in said  # watched, or printed, before the undo
+    else:
+        assert '{"tally": 7}' in said[said.rindex("Listening on") :].splitlines(), said
 
 
 def test_two_servers_on_one_place_are_one_too_many(desk: Desk, tmp_path: Path) -> None:
