@@ -20,7 +20,7 @@ from support import Environment, ProjectEnvironment, render_once, run
 KILLS = 12
 START_SECONDS = 20.0
 
-# Builds a project by the commands of the worked example, and returns its view.
+# Builds a project by the commands of the worked example, and returns the view of all states.
 EDIT = """
 import asyncio, json, sys
 from sample.server.client import Client
@@ -48,7 +48,8 @@ async def main():
         await do("project.save")
         await do("tracks.renameTrack", track=drums, name="Percussion")
         await do("nodes.disconnect", source=effect, target=meter, kind="audio")
-        print(json.dumps((await client.view())["project"]))
+        await do("transport.setTempo", tempo=90.0)
+        print(json.dumps(await client.view()))
 
 asyncio.run(main())
 """
@@ -68,13 +69,13 @@ async def main():
                     return count
                 count += 1
 
-        project = (await client.view())["project"]
+        view = await client.view()
         undone = await repeat("undo", "nothing_to_undo")
         empty = (await client.view())["project"]
         redone = await repeat("redo", "nothing_to_redo")
         again = (await client.view())["project"]
         counts = {"undone": undone, "redone": redone}
-        print(json.dumps({"project": project, "empty": empty, "again": again, **counts}))
+        print(json.dumps({"view": view, "empty": empty, "again": again, **counts}))
 
 asyncio.run(main())
 """
@@ -227,14 +228,15 @@ def tally_desk(shared: Path, environment: ProjectEnvironment) -> Iterator[Desk]:
 
 def test_a_song_survives_a_kill_and_is_undone_and_redone(desk: Desk) -> None:
     server = desk.serve()
-    project = desk.python(EDIT)
+    view = desk.python(EDIT)
+    assert view["session"]["tempo"] == 90.0
     server.send_signal(signal.SIGKILL)
     server.wait()
     desk.serve()
     found = desk.python(UNDO_AND_REDO)
-    assert found["project"] == project
+    assert found["view"] == view
     assert not any(found["empty"].values()), found["empty"]
-    assert json.dumps(found["again"]) == json.dumps(project)
+    assert json.dumps(found["again"]) == json.dumps(view["project"])
     assert found["undone"] == found["redone"] == 18
     open_now = json.loads(desk.run("status", "--json"))["project"]
     assert (open_now["name"], open_now["version"], open_now["unsaved"]) == ("Song", 1, True)
