@@ -149,7 +149,8 @@ def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[st
     # Not asked means off for these, and on for all others.
     is_state_server = answers["project_type"] == "state_server"
     absent = {"include_example", "include_react_hook"}
-    absent |= set() if is_state_server else {"include_typed_state"}
+    if not is_state_server:
+        absent.add("include_typed_state")
     off = [name for name in FEATURES if not answers.get(name, name not in absent)]
     patterns = [LEAK_PATTERNS[name] for name in off if name in LEAK_PATTERNS]
     stores = answers.get("state_stores", [])
