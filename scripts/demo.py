@@ -46,7 +46,8 @@ ANSWERS = {
 }
 
 SERVER = "song-desk"
-NAMES = """grep -o '"name": "[^"]*"'"""
+# A track in the reply to tracks.list.
+NAME = '"name": "[^"]*"'
 # Columns of a reply that are shown.
 COLUMNS = 88
 SERVER_ANSWERS = {"project_type": "state_server", "project_name": SERVER}
@@ -375,7 +376,7 @@ class ServerAct(Act):
         self._send("history.undo")
         self._send("project.save")
         self._send("tracks.addTrack", "name=Keys")
-        self._screen.command("kill -9", "%1")
+        self._screen.command("kill -9", "$!")
         server.kill()
         server.wait()
         self._serve(servers)
@@ -420,11 +421,9 @@ class ServerAct(Act):
 
     def _list_tracks(self) -> list[str]:
         """Show the names of the tracks, and return them."""
-        self._screen.command(SERVER, f"send tracks.list | {NAMES}")
-        found = self._run(
-            "sh", "-c", f"{self._installed(SERVER)} send tracks.list | {NAMES} || true"
-        )
-        self._screen.lines(lines := found.splitlines())
+        self._screen.command(SERVER, f"""send tracks.list | grep -o '{NAME}'""")
+        reply = self._run(self._installed(SERVER), "send", "tracks.list")
+        self._screen.lines(lines := re.findall(NAME, reply))
         return [line.removeprefix('"name": "').removesuffix('"') for line in lines]
 
 

@@ -149,7 +149,8 @@ def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[st
     # Not asked means off for these, and on for all others.
     is_state_server = answers["project_type"] == "state_server"
     absent = {"include_example", "include_react_hook"}
-    absent |= set() if is_state_server else {"include_typed_state"}
+    if not is_state_server:
+        absent.add("include_typed_state")
     off = [name for name in FEATURES if not answers.get(name, name not in absent)]
     patterns = [LEAK_PATTERNS[name] for name in off if name in LEAK_PATTERNS]
     stores = answers.get("state_stores", [])
@@ -159,10 +160,9 @@ def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[st
         patterns.append(ANY_STORE)
     if is_state_server:
         patterns.append(EXAMPLE_DOMAINS["tally" if answers.get("include_example") else "tracks"])
-    if is_state_server and not name.startswith(NAMES_FRAMEWORKS):
-        patterns.append(NOT_IN_A_STATE_SERVER)
-    elif not name.startswith(NAMES_FRAMEWORKS):
-        patterns += [p for kind, p in TYPE_LEAK_PATTERNS.items() if answers["project_type"] != kind]
+    if not name.startswith(NAMES_FRAMEWORKS):
+        others = [p for kind, p in TYPE_LEAK_PATTERNS.items() if answers["project_type"] != kind]
+        patterns += [NOT_IN_A_STATE_SERVER] if is_state_server else others
     if answers["project_type"] == "modules_only":
         return  # nothing but the chosen modules is there
     patterns += map(pattern_of_feature, off)

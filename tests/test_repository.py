@@ -92,7 +92,7 @@ def test_the_utilities_together_stay_within_their_limit_of_lines(tmp_path: Path)
 
 # For a whole package, without the packages that have a limit of their own: a file is split where
 # a concept ends, not where a limit does. The server includes its example and its test tools.
-LIMITS = {"state": 2200, "state/typed": 4100, "state/shared": 1450, "server": 4000}
+LIMITS = {"state": 2250, "state/typed": 4150, "state/shared": 1450, "server": 4050}
 
 
 @pytest.mark.parametrize("package", LIMITS)
@@ -106,7 +106,7 @@ def test_a_package_stays_within_its_limit_of_lines(tmp_path: Path, package: str)
         for path in (folder / package).rglob("*.py")
         if not any(path.is_relative_to(other) for other in others)
     ]
-    lines = {path.name: count_code_lines(path.read_text()) for path in modules}
+    lines = {path.relative_to(folder): count_code_lines(path.read_text()) for path in modules}
     assert sum(lines.values()) <= LIMITS[package], lines
 
 

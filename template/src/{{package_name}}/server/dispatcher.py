@@ -14,7 +14,7 @@ from ..state.typed._rendering import replace_root
 from ..state.typed._types.compound import AnyJson
 from ..state.typed._view import hydrate_view
 from . import description, envelope
-from .document import PROJECT, Document, GeneralRefusal
+from .document import PROJECT, Document, GeneralRefusal, no_project
 from .domain import Command, Context, Domain
 from .model import Project, SessionState
 
@@ -113,8 +113,7 @@ class Dispatcher(StateMachine):
         decoded = command.payload.decode(payload)
         root = self._states[self._roots[domain.name]]
         if root is None:
-            message = "No project is open: create one with project.new, or open one"
-            raise GeneralRefusal("no_project", message)
+            raise no_project()
         declared = () if command.reads else domain.events.values()
         context = Context(entry, self.session, self.document, declared)
         with _naming(command.domain):

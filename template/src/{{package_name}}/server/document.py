@@ -26,6 +26,12 @@ class GeneralRefusal(Refused):
     """
 
 
+def no_project() -> GeneralRefusal:
+    """Return the refusal of a command that needs an open project."""
+    message = "No project is open: open one with project.open, or make one with project.new"
+    return GeneralRefusal("no_project", message)
+
+
 class Document:
     """The project in the states of a server, if one is open.
 

@@ -8,9 +8,8 @@ from typing import Any, NoReturn
 
 from ..state import State
 from ..state._json import decode
-from .document import GeneralRefusal
-from .domain import Command, Context, Domain, Refused
-from .payloads import MessageType
+from .document import GeneralRefusal, no_project
+from .domain import Context, Domain, Refused
 
 
 class OpenProject(State):
@@ -237,34 +236,25 @@ class ListedVersions:
 
 domain = Domain("project", OpenProject, events=(Opened, Saved, Closed))
 
-_NO_PROJECT = "No project is open: open one with project.open, or make one with project.new"
-
 
 def _answer_elsewhere(opened: OpenProject, command: object, context: Context) -> NoReturn:
     message = "This server does not have a store for projects: start it with one"
     raise Refused("no_store", message)
 
 
-def _declare(asked: type, answer: type) -> None:
-    payload, result = (MessageType(each, "Domain 'project'") for each in (asked, answer))
-    domain.commands[payload.name] = Command(
-        domain.name, payload.name, payload.description, _answer_elsewhere, payload, result
-    )
-
-
-_declare(New, Opened)
-_declare(Open, Opened)
-_declare(OpenVersion, Opened)
-_declare(Close, Closed)
-_declare(Save, Saved)
-_declare(SaveAs, Saved)
-_declare(SaveDraft, DraftSaved)
-_declare(List, Listed)
-_declare(Versions, ListedVersions)
+domain.declare(New, Opened, _answer_elsewhere)
+domain.declare(Open, Opened, _answer_elsewhere)
+domain.declare(OpenVersion, Opened, _answer_elsewhere)
+domain.declare(Close, Closed, _answer_elsewhere)
+domain.declare(Save, Saved, _answer_elsewhere)
+domain.declare(SaveAs, Saved, _answer_elsewhere)
+domain.declare(SaveDraft, DraftSaved, _answer_elsewhere)
+domain.declare(List, Listed, _answer_elsewhere)
+domain.declare(Versions, ListedVersions, _answer_elsewhere)
 
 
 @dataclass(frozen=True)
-class Enter:
+class ApplyOpen:
     """Put a project that was read, as JSON text, in the place of the open one.
 
     The text is decoded once; as a member of the payload it would also be copied and checked.
@@ -278,14 +268,14 @@ class Enter:
 
 
 @dataclass(frozen=True)
-class Leave:
+class ApplyClose:
     """Close the open project."""
 
     discard: bool
 
 
 @dataclass(frozen=True)
-class Store:
+class ApplySave:
     """Note that the project was stored, as it was after a number of edits."""
 
     saved: Saved
@@ -293,7 +283,7 @@ class Store:
 
 
 @dataclass(frozen=True)
-class Refuse:
+class ApplyRefusal:
     """Refuse a command for a reason found outside the log."""
 
     code: str
@@ -319,12 +309,12 @@ def check_saved(opened: OpenProject, edits: int, discard: bool) -> None:
 def check_open(opened: OpenProject) -> str:
     """Return the id of the open project; refuse if none is open."""
     if opened.project is None:
-        raise GeneralRefusal("no_project", _NO_PROJECT)
+        raise no_project()
     return opened.project
 
 
 @domain.command(internal=True)
-def enter(opened: OpenProject, command: Enter, context: Context) -> Opened:
+def apply_open(opened: OpenProject, command: ApplyOpen, context: Context) -> Opened:
     """Put a project in the place of the open one."""
     check_saved(opened, context.document.edits, command.discard)
     context.document.replace(decode(command.view.encode(), domain.name), command.classes)
@@ -337,7 +327,7 @@ def enter(opened: OpenProject, command: Enter, context: Context) -> Opened:
 
 
 @domain.command(internal=True)
-def leave(opened: OpenProject, command: Leave, context: Context) -> Closed:
+def apply_close(opened: OpenProject, command: ApplyClose, context: Context) -> Closed:
     """Close the open project."""
     closed = Closed(check_open(opened))
     check_saved(opened, context.document.edits, command.discard)
@@ -348,7 +338,7 @@ def leave(opened: OpenProject, command: Leave, context: Context) -> Closed:
 
 
 @domain.command(internal=True)
-def store(opened: OpenProject, command: Store, context: Context) -> Saved:
+def apply_save(opened: OpenProject, command: ApplySave, context: Context) -> Saved:
     """Note that the project was stored."""
     opened.project, opened.name = command.saved.project, command.saved.name
     opened.version, opened.saved_edits = command.saved.version, command.edits
@@ -357,6 +347,6 @@ def store(opened: OpenProject, command: Store, context: Context) -> Saved:
 
 
 @domain.command(internal=True)
-def refuse(opened: OpenProject, command: Refuse, context: Context) -> None:
+def apply_refusal(opened: OpenProject, command: ApplyRefusal, context: Context) -> None:
     """Refuse a command for a reason found outside the log."""
     raise GeneralRefusal(command.code, command.message, **command.details)

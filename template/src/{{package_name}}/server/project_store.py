@@ -64,16 +64,17 @@ class ProjectStore:
         Raises:
             Refused: `unknown_project`.
         """
-        current, saved_draft = self._load(f"project:{project}"), self._load(f"draft:{project}")
+        current, newer = self._load(f"project:{project}"), self._load(f"draft:{project}")
         base = current["version"] if current else 0
-        is_newer = saved_draft is not None and saved_draft["version"] >= base
-        if saved_draft and is_newer and (draft == "newer" or not (current or draft)):
-            return _found(saved_draft, base, is_draft=True)
+        if newer and newer["version"] < base:
+            newer = None
+        if newer and (draft == "newer" or not (current or draft)):
+            return _found(newer, base, is_draft=True)
         if current is None:
             raise _unknown(project)
         found = _found(current, base)
-        if saved_draft and is_newer and draft is None:
-            return found._replace(newer_draft=saved_draft["saved_at"])
+        if newer and draft is None:
+            return found._replace(newer_draft=newer["saved_at"])
         return found
 
     def read_version(self, project: str, version: int) -> Found:

@@ -18,12 +18,15 @@ from ..state.typed._view import hydrate_view, versions_of, view, view_unshared
 from .dispatcher import Dispatcher
 from .document import GeneralRefusal
 from .domain import derive_id
-from .payloads import wire_name
+from .payloads import MessageType, wire_name
 from .project_commands import (
+    ApplyClose,
+    ApplyOpen,
+    ApplyRefusal,
+    ApplySave,
     Close,
     DraftSaved,
-    Enter,
-    Leave,
+    List,
     Listed,
     ListedVersions,
     New,
@@ -31,11 +34,9 @@ from .project_commands import (
     Opened,
     OpenProject,
     OpenVersion,
-    Refuse,
     Save,
     SaveAs,
     SaveDraft,
-    Store,
     Versions,
     check_open,
     check_saved,
@@ -47,6 +48,8 @@ from .project_store import Content, Found, ProjectStore
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+Change = ApplyOpen | ApplyClose | ApplySave | ApplyRefusal
 
 
 class Projects:
@@ -75,10 +78,15 @@ class Projects:
                 decoded = asked.payload.decode(call["payload"])
             except Refused:
                 return await self._session.submit(entry)  # it is refused in its place in the log
-            answer = await self._answer_or_refuse(decoded, entry.id)
-            if asked.result and isinstance(answer, DraftSaved | Listed | ListedVersions):
-                return Outcome(self._session.position, asked.result.encode(answer))
-            return await self._enter_log(answer, entry)
+            try:
+                if isinstance(decoded, SaveDraft | List | Versions):
+                    answer = await self._answer(decoded)
+                    result = cast(MessageType, asked.result)
+                    return Outcome(self._session.position, result.encode(answer))
+                change = await self._prepare(decoded, entry.id)
+            except Refused as refused:
+                change = _refusal(refused)
+            return await self._enter_log(change, entry)
 
     async def keep_drafts(self, seconds: float) -> None:
         """Save a draft of a project with unsaved changes every now and then, for ever."""
@@ -111,48 +119,23 @@ class Projects:
     def _opened(self) -> OpenProject:
         return cast(OpenProject, self._dispatcher.states["open"])
 
-    async def _enter_log(self, answer: object, entry: Entry) -> Outcome | Refusal:
-        internal = domain.commands[wire_name(type(answer).__name__)]
-        payload = internal.payload.encode(answer)
+    async def _enter_log(self, change: Change, entry: Entry) -> Outcome | Refusal:
+        internal = domain.commands[wire_name(type(change).__name__)]
+        payload = internal.payload.encode(change)
         do = {"domain": domain.name, "command": internal.name, "payload": payload}
         try:
             outcome = await self._session.submit(replace(entry, do=do))
         finally:
             self._dispatcher.document.prebuilt.pop(entry.id, None)
-        if isinstance(answer, Store):
+        if isinstance(change, ApplySave):
             self._session.compact()
         return outcome
 
-    async def _answer_or_refuse(self, asked: object, entry_id: str) -> object:
-        try:
-            return await self._answer(asked, entry_id)
-        except Refused as refused:
-            is_general = isinstance(refused, GeneralRefusal)
-            code = refused.code if is_general else f"{domain.name}.{refused.code}"
-            return Refuse(code, refused.message, refused.details)
-
-    async def _answer(self, asked: object, entry_id: str) -> object:
-        """Return the internal command for the log, or the answer if nothing changes."""
+    async def _answer(
+        self, asked: SaveDraft | List | Versions
+    ) -> DraftSaved | Listed | ListedVersions:
+        """Carry out a command that changes nothing in the log."""
         match asked:
-            case New():
-                cls = self._dispatcher.document.cls
-                found = Found(asked.name, 0, Content(view(cls()), versions_of(cls)))
-                return await self._enter(entry_id, _new_project(entry_id), found, asked.discard)
-            case Open():
-                return await self._open(asked, entry_id)
-            case OpenVersion():
-                project = check_open(self._opened)
-                found = await _in_thread(self._store.read_version, project, asked.version)
-                return await self._enter(entry_id, project, found, asked.discard)
-            case Close():
-                return Leave(asked.discard)
-            case Save():
-                expected, opened = asked.expected_version, self._opened
-                expected = opened.version if expected is None else expected
-                return await self._save(check_open(opened), opened.name, expected)
-            case SaveAs():
-                check_open(self._opened)
-                return await self._save(_new_project(entry_id), asked.name, 0)
             case SaveDraft():
                 return await self._save_draft()
             case Versions():
@@ -161,28 +144,53 @@ class Projects:
             case _:
                 return Listed(await _in_thread(self._store.list_all))
 
-    async def _open(self, asked: Open, entry_id: str) -> Enter:
+    async def _prepare(
+        self, asked: New | Open | OpenVersion | Close | Save | SaveAs, entry_id: str
+    ) -> Change:
+        """Read or write the store, and return the internal command for the log."""
+        match asked:
+            case New():
+                cls = self._dispatcher.document.cls
+                found = Found(asked.name, 0, Content(view(cls()), versions_of(cls)))
+                return await self._build(entry_id, _new_project(entry_id), found, asked.discard)
+            case Open():
+                return await self._open(asked, entry_id)
+            case OpenVersion():
+                project = check_open(self._opened)
+                found = await _in_thread(self._store.read_version, project, asked.version)
+                return await self._build(entry_id, project, found, asked.discard)
+            case Save():
+                expected, opened = asked.expected_version, self._opened
+                expected = opened.version if expected is None else expected
+                return await self._save(check_open(opened), opened.name, expected)
+            case SaveAs():
+                check_open(self._opened)
+                return await self._save(_new_project(entry_id), asked.name, 0)
+            case _:
+                return ApplyClose(asked.discard)
+
+    async def _open(self, asked: Open, entry_id: str) -> ApplyOpen:
         if asked.draft not in (None, "newer", "ignore"):
             message = f"draft={asked.draft!r} is not known: give 'newer' or 'ignore'"
             raise GeneralRefusal("invalid_payload", message, path="draft")
         check_saved(self._opened, self._dispatcher.document.edits, asked.discard)
         found = await _in_thread(self._store.read, asked.project, asked.draft)
-        return await self._enter(entry_id, asked.project, found, asked.discard)
+        return await self._build(entry_id, asked.project, found, asked.discard)
 
-    async def _enter(self, entry_id: str, project: str, found: Found, discard: bool) -> Enter:
+    async def _build(self, entry_id: str, project: str, found: Found, discard: bool) -> ApplyOpen:
         document = self._dispatcher.document
         built, view, classes = await _in_thread(_build, document.cls, found.content)
         document.prebuilt[entry_id] = built
         opened = Opened(project, found.name, found.version, found.newer_draft)
-        return Enter(opened, view, classes, not found.is_draft, discard)
+        return ApplyOpen(opened, view, classes, not found.is_draft, discard)
 
-    async def _save(self, project: str, name: str, expected: int) -> Store:
+    async def _save(self, project: str, name: str, expected: int) -> ApplySave:
         edits, read, opened = self._dispatcher.document.edits, self._reader(), self._opened
         is_known = project != opened.project or expected == opened.version
         epoch = self._session.position.epoch if is_known else None
         save = self._store.save
         saved = await _in_thread(lambda: save(project, name, expected, read(), epoch))
-        return Store(saved, edits)
+        return ApplySave(saved, edits)
 
     async def _save_draft(self) -> DraftSaved:
         opened, read = self._opened, self._reader()
@@ -193,6 +201,12 @@ class Projects:
     def _reader(self) -> Callable[[], Content]:
         """Return a function that reads the project as it is now, in any thread."""
         return partial(_read, self._dispatcher.document.cls, self._session.view())
+
+
+def _refusal(refused: Refused) -> ApplyRefusal:
+    is_general = isinstance(refused, GeneralRefusal)
+    code = refused.code if is_general else f"{domain.name}.{refused.code}"
+    return ApplyRefusal(code, refused.message, refused.details)
 
 
 def _new_project(entry_id: str) -> str:

@@ -1,6 +1,5 @@
 """Undo and redo: one linear history of the project, shared by all clients."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...state.typed.history import Step as UndoStep
@@ -100,7 +99,7 @@ domain = Domain("history", Project, events=(Undone, Redone))
 @domain.command
 def undo(project: Project, command: Undo, context: Context) -> Undone:
     """Take back the newest step of the history, also that of another client."""
-    [step] = _steps([context.document.undo(command.expect)])
+    step = _step(context.document.undo(command.expect))
     context.emit(undone := Undone(step, bool(context.document.history.undoable)))
     return undone
 
@@ -108,7 +107,7 @@ def undo(project: Project, command: Undo, context: Context) -> Undone:
 @domain.command
 def redo(project: Project, command: Redo, context: Context) -> Redone:
     """Apply the step again that was taken back last."""
-    [step] = _steps([context.document.redo(command.expect)])
+    step = _step(context.document.redo(command.expect))
     context.emit(redone := Redone(step, bool(context.document.history.redoable)))
     return redone
 
@@ -117,9 +116,11 @@ def redo(project: Project, command: Redo, context: Context) -> Redone:
 def state(project: Project, query: GetState, context: Context) -> State:
     """List the steps that can be taken back, and those that can be applied again."""
     history = context.document.history
-    done, undone = _steps(history.undoable), _steps(history.redoable)
+    done, undone = (
+        tuple(_step(each) for each in steps) for steps in (history.undoable, history.redoable)
+    )
     return State(bool(done), bool(undone), done, undone)
 
 
-def _steps(steps: Iterable[UndoStep]) -> tuple[Step, ...]:
-    return tuple(Step(each.entry, each.label, each.author) for each in steps)
+def _step(step: UndoStep) -> Step:
+    return Step(step.entry, step.label, step.author)

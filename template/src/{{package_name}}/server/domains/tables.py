@@ -13,7 +13,9 @@ Owner = TypeVar("Owner")
 def find(rows: Mapping[str, T], key: str, kind: str) -> T:
     """Return a row; refuse if there is none of that id."""
     if key not in rows:
-        message = f"There is no {kind} {key!r}: list them with tracks.list"
+        is_listed = kind in ("track", "lane", "channel")
+        place = "list them with tracks.list" if is_listed else "session.snapshot has them all"
+        message = f"There is no {kind} {key!r}: {place}"
         raise Refused(f"unknown_{kind}", message, **{kind: key})
     return rows[key]
 

@@ -39,8 +39,8 @@ class MoveTrack:
 
     Attributes:
         track: The track.
+        index: Its place in its parent, counted without it.
         parent: The track that it goes into; by default it goes to the top.
-        index: Its place there, counted without it.
     """
 
     track: str
@@ -368,14 +368,14 @@ def list_(project: Project, query: ListTracks, context: Context) -> Tracks:
 def tracks_stand_in_their_parents(project: Project, changed: frozenset[KeyPath]) -> None:
     """Parents exist, and the lists of the parents agree with the tracks."""
     moved = touched(project, changed, "tracks")
-    top = [None for path in changed if path[0] == "order"]
+    top = [None] if any(path[0] == "order" for path in changed) else []
     agree(
         "track",
         project.tracks,
         lambda track: track.parent,
         lambda parent: _members(project, parent),
         moved,
-        [*moved, *top[:1]],
+        [*moved, *top],
     )
 
 
