@@ -16,13 +16,12 @@ import orjson
 from ..state._json import encode
 from ..state.shared import Position
 from .address import Address, data_folder, find_address, read_token
-from .envelope import SERVER, SESSION, VERSIONS
+from .envelope import ALL, SERVER, SESSION, STATE, VERSIONS
 from .framing import FrameParser, FramingError, frame
 from .limits import Limits
 
 logger = logging.getLogger(__name__)
 
-ALL = "*"
 # Of a message from something that is not a server.
 _FAULTS = (FramingError, ValueError, LookupError)
 # Reasons to end a connection after which another attempt would end in the same way.
@@ -148,7 +147,7 @@ class Events:
 
     def offer(self, event: Event) -> None:
         """Add an event if it is of one of the domains."""
-        if event.domain in self.domains or (ALL in self.domains and event.domain != "state"):
+        if event.domain in self.domains or (ALL in self.domains and event.domain != STATE):
             self._due.append(event)
             self._changed.set()
 
@@ -431,8 +430,6 @@ class Client:
         }
         return frame(encode("payload", message if group is None else message | {"group": group}))
 
-    # The connection
-
     async def _open(self) -> _Link:
         """Connect, and say hello."""
         link = _Link(self._receive)
@@ -509,8 +506,6 @@ class Client:
             pending.fail(OutcomeUnknown(label))
         for stream in self._streams:
             stream.end(end)
-
-    # Messages
 
     def _receive(self, link: _Link, message: dict[str, Any]) -> None:
         match message:
