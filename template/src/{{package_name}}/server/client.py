@@ -34,7 +34,7 @@ _WHOLE = 1 << 53
 Dial = Callable[[Callable[[], "_Link"]], Awaitable[object]]
 
 
-class CommandRefused(Exception):  # noqa: N818
+class CommandRefused(Exception):  # noqa: N818 - a refusal is an answer, and has this name
     """The server refused a command, which has changed nothing.
 
     Attributes:
@@ -50,14 +50,14 @@ class CommandRefused(Exception):  # noqa: N818
         self.details = dict(details or {})
 
 
-class OutcomeUnknown(Exception):  # noqa: N818
-    """There was no answer in time: the command may have been applied, or still be.
+class OutcomeUnknown(Exception):  # noqa: N818 - the command may well have succeeded
+    """The server did not answer in time: it may have applied the command, or may still apply it.
 
     Attributes:
         id: The id of the command. To learn the outcome, send the same command with it again.
     """
 
-    def __init__(self, id: str, reason: object = None) -> None:  # noqa: A002
+    def __init__(self, id: str, reason: object = None) -> None:  # noqa: A002 - as on the wire
         cause = f" ({reason})" if reason else ""
         super().__init__(f"The outcome of {id} is unknown{cause}: send it again with the same id")
         self.id = id
@@ -314,7 +314,7 @@ class Client:
         *,
         timeout: float = 30.0,  # noqa: ASYNC109 - the outcome is unknown after it
         group: str | None = None,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,  # noqa: A002 - as on the wire
     ) -> Reply:
         """Send a command, and wait until it was applied.
 
@@ -331,12 +331,12 @@ class Client:
 
         Raises:
             CommandRefused: It was refused.
-            OutcomeUnknown: There was no answer in time, or the server does not know any more.
+            OutcomeUnknown: The server did not answer in time, or no longer knows the outcome.
         """
         async with self._slots:
             if id is None:
                 self._number += 1
-                id = f"{self.id}:{self._number}"  # noqa: A001
+                id = f"{self.id}:{self._number}"  # noqa: A001 - as on the wire
             data = self._encode(id, domain, command, payload, group)
             message = await self._exchange(id, data, seconds=timeout)
         place = Position(message["epoch"], message["seq"])
@@ -347,7 +347,8 @@ class Client:
 
         Raises:
             CommandRefused: It was refused.
-            OutcomeUnknown: There was no answer in time.
+            ConnectionError: The command is `shutdown`, and the server has ended.
+            OutcomeUnknown: The server did not answer in time.
         """
         data = self._encode(label := self._next_label(), SESSION, command, payload)
         return (await self._exchange(label, data, command != "shutdown"))["payload"]
