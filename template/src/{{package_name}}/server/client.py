@@ -28,6 +28,7 @@ _FAULTS = (FramingError, ValueError, LookupError)
 _FINAL = ("taken_over", "forbidden", "unsupported_version")
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _HELLO = "hello"
+_ENDED = "The server has ended"
 # The number behind that of each event of an entry.
 _WHOLE = 1 << 53
 
@@ -390,6 +391,8 @@ class Client:
         """Send a message, and return the answer."""
         if self._end:
             raise self._end
+        if not (is_repeatable or self._link):
+            raise ConnectionError(_ENDED)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._pending[label] = _Pending(data, future, is_repeatable)
         if self._link:
@@ -498,7 +501,7 @@ class Client:
         """Give up the commands that must not reach another server, such as `shutdown`."""
         for pending in self._pending.values():
             if not pending.is_repeatable:
-                pending.fail(ConnectionError("The server has ended"))
+                pending.fail(ConnectionError(_ENDED))
 
     def _finish(self, reason: Exception, end: Exception) -> None:
         """End everything that waits, once and for all."""
