@@ -442,9 +442,11 @@ class Client:
                 await self._dial(lambda: link)
                 link.write(self._encode(_HELLO, SESSION, "hello", self._hello()))
                 await link.welcome
-        except OSError as error:
+        except BaseException as error:
             link.close()
             link.welcome.cancel()  # nothing waits for it, such as after a token that is missing
+            if not isinstance(error, OSError):  # cancelled, such as when the client is closed
+                raise
             if link.fault:
                 raise link.fault from None
             reason = str(error) or f"no answer within {Limits.hello_seconds:g} seconds"
