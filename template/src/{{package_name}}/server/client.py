@@ -51,6 +51,10 @@ class CommandRefused(Exception):  # noqa: N818 - a refusal is an answer, and has
         self.details = dict(details or {})
 
 
+def _refusal_of(fault: Mapping[str, Any]) -> CommandRefused:
+    return CommandRefused(fault["code"], fault["message"], fault.get("details"))
+
+
 class OutcomeUnknown(Exception):  # noqa: N818 - the command may well have succeeded
     """The server did not answer in time: it may have applied the command, or may still apply it.
 
@@ -407,7 +411,7 @@ class Client:
         if fault := message.get("error"):
             if fault["code"] == "outcome_unknown":
                 raise OutcomeUnknown(label)
-            raise CommandRefused(fault["code"], fault["message"], fault.get("details"))
+            raise _refusal_of(fault)
         return message
 
     def _next_label(self) -> str:
@@ -522,9 +526,9 @@ class Client:
             case {"kind": "snapshot"}:
                 self._reset(Position(message["epoch"], message["seq"]))
             case {"kind": "error", "correlation_id": None, "error": fault}:
-                link.fault = CommandRefused(fault["code"], fault["message"], fault.get("details"))
+                link.fault = _refusal_of(fault)
             case {"kind": "error", "correlation_id": "hello", "error": fault}:
-                link.fault = CommandRefused(fault["code"], fault["message"], fault.get("details"))
+                link.fault = _refusal_of(fault)
                 link.close()
             case {"kind": "reply", "correlation_id": "hello", "payload": welcome}:
                 self._begin(link, welcome)
