@@ -22,14 +22,14 @@ from .limits import Limits
 
 logger = logging.getLogger(__name__)
 
-# Of a message from something that is not a server.
+# A program that is not such a server has sent something.
 _FAULTS = (FramingError, ValueError, LookupError)
 # Reasons to end a connection after which another attempt would end in the same way.
 _FINAL = ("taken_over", "forbidden", "unsupported_version")
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _HELLO = "hello"
 _ENDED = "The server has ended"
-# The number behind that of each event of an entry.
+# Above the number of every event of an entry.
 _WHOLE = 1 << 53
 
 Dial = Callable[[Callable[[], "_Link"]], Awaitable[object]]
@@ -323,8 +323,8 @@ class Client:
     ) -> Reply:
         """Send a command, and wait until it was applied.
 
-        If the connection breaks, the command is sent again, and is not applied twice. Before it,
-        128 commands may be waiting for their answers.
+        If the connection breaks, the command is sent again, and is not applied twice. At most
+        128 commands are sent before their answers; the others wait for them.
 
         Args:
             domain: The domain.

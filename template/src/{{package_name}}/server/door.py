@@ -28,7 +28,7 @@ class Projects(Protocol):
 
 
 class Member:
-    """A client while it is connected, or while commands of it are in progress.
+    """A client that is connected, or has commands in progress.
 
     Attributes:
         connection: Its connection; the newest one if there were several.
@@ -68,7 +68,7 @@ class Door:
         status: Returns the status of the server, as JSON.
         stop: Begins the shutdown; None where clients may not ask for it.
         projects: Carries out the commands of the domain `project`.
-        token: The token that clients must send, None for none.
+        token: The token that clients must send; None if they need none.
         members: The clients by id.
         connections: All connections, also those without a handshake.
         is_closing: Whether the server takes no further commands.
