@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 
-class Projects(Protocol):
+class ProjectHandler(Protocol):
     """Carries out the commands of the domain `project`, which read and write outside the log."""
 
     async def handle(self, entry: Entry) -> Outcome | Refusal:
@@ -79,7 +79,7 @@ class Door:
     limits: Limits
     status: Callable[[], Any]
     stop: Callable[[], object] | None = None
-    projects: Projects | None = None
+    projects: ProjectHandler | None = None
     token: str | None = None
     members: dict[str, Member] = field(default_factory=dict[str, Member])
     connections: "set[Connection]" = field(default_factory=lambda: set["Connection"]())
