@@ -4,11 +4,11 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..state.shared import Refused
 from . import envelope
-from .envelope import MAX_TEXT
+from .envelope import TEXT, is_text
 from .payloads import MessageType
 
 if TYPE_CHECKING:
@@ -65,17 +65,14 @@ def check_hello(hello: Hello) -> None:
         Refused: `invalid_payload`.
     """
     if hello.client is not None and not _CLIENT.fullmatch(hello.client):
-        message = (
-            f"payload.client: expected 8 to 32 letters, digits, '_' or '-', "
-            f"got {hello.client[:60]!r}"
-        )
-        raise Refused("invalid_payload", message, path="client")
-    if not (0 < len(hello.name) <= MAX_TEXT and hello.name.isprintable()):
-        message = (
-            f"payload.name: expected printable text of 1 to {MAX_TEXT} characters, "
-            f"got {hello.name[:60]!r}"
-        )
-        raise Refused("invalid_payload", message, path="name")
+        _refuse("client", hello.client, "8 to 32 letters, digits, '_' or '-'")
+    if not is_text(hello.name):
+        _refuse("name", hello.name, TEXT)
+
+
+def _refuse(member: str, found: str, expected: str) -> NoReturn:
+    message = f"payload.{member}: expected {expected}, got {found[:60]!r}"
+    raise Refused("invalid_payload", message, path=member)
 
 
 def _ping(connection: "Connection", _: Nothing) -> None:
