@@ -214,9 +214,7 @@ def test_faulty_clients_get_one_error_and_others_notice_nothing(
 
 
 @contextlib.asynccontextmanager
-async def _serving(
-    server: Callable[[str], Any], folder: Path, **limits: Any
-) -> AsyncGenerator[Any]:
+async def _serving(server: Callable[[str], Any], folder: Path) -> AsyncGenerator[Any]:
     """Serve the emitted domains in this process, with a project that is open."""
     shared = importlib.import_module(f"{PACKAGE}.state.shared")
     domains, model = server("domains"), server("model")
@@ -224,7 +222,7 @@ async def _serving(
     dispatcher.document.put(model.Project())
     session = await shared.Session.open(dispatcher)
     address = server("address").Address(path=folder / "s")
-    limits = server("limits").Limits(commands_per_second=1e9, burst=10**9, **limits)
+    limits = server("limits").Limits(commands_per_second=1e9, burst=10**9)
     running = server("server").Server(dispatcher, session, address, limits)
     await running.start()
     try:

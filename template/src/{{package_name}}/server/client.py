@@ -16,26 +16,26 @@ import orjson
 from ..state._json import encode
 from ..state.shared import Position
 from .address import Address, data_folder, find_address, read_token
-from .envelope import SERVER, SESSION, VERSIONS
+from .envelope import ALL, SERVER, SESSION, STATE, VERSIONS
 from .framing import FrameParser, FramingError, frame
 from .limits import Limits
 
 logger = logging.getLogger(__name__)
 
-ALL = "*"
-# Of a message from something that is not a server.
+# A program that is not such a server has sent something.
 _FAULTS = (FramingError, ValueError, LookupError)
 # Reasons to end a connection after which another attempt would end in the same way.
 _FINAL = ("taken_over", "forbidden", "unsupported_version")
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _HELLO = "hello"
-# The number behind that of each event of an entry.
+_ENDED = "The server has ended"
+# Above the number of every event of an entry.
 _WHOLE = 1 << 53
 
 Dial = Callable[[Callable[[], "_Link"]], Awaitable[object]]
 
 
-class CommandRefused(Exception):  # noqa: N818
+class CommandRefused(Exception):  # noqa: N818 - a refusal is an answer, and has this name
     """The server refused a command, which has changed nothing.
 
     Attributes:
@@ -51,14 +51,18 @@ class CommandRefused(Exception):  # noqa: N818
         self.details = dict(details or {})
 
 
-class OutcomeUnknown(Exception):  # noqa: N818
-    """There was no answer in time: the command may have been applied, or still be.
+def _refusal_of(fault: Mapping[str, Any]) -> CommandRefused:
+    return CommandRefused(fault["code"], fault["message"], fault.get("details"))
+
+
+class OutcomeUnknown(Exception):  # noqa: N818 - the command may well have succeeded
+    """The server did not answer in time: it may have applied the command, or may still apply it.
 
     Attributes:
         id: The id of the command. To learn the outcome, send the same command with it again.
     """
 
-    def __init__(self, id: str, reason: object = None) -> None:  # noqa: A002
+    def __init__(self, id: str, reason: object = None) -> None:  # noqa: A002 - as on the wire
         cause = f" ({reason})" if reason else ""
         super().__init__(f"The outcome of {id} is unknown{cause}: send it again with the same id")
         self.id = id
@@ -148,7 +152,7 @@ class Events:
 
     def offer(self, event: Event) -> None:
         """Add an event if it is of one of the domains."""
-        if event.domain in self.domains or (ALL in self.domains and event.domain != "state"):
+        if event.domain in self.domains or (ALL in self.domains and event.domain != STATE):
             self._due.append(event)
             self._changed.set()
 
@@ -315,12 +319,12 @@ class Client:
         *,
         timeout: float = 30.0,  # noqa: ASYNC109 - the outcome is unknown after it
         group: str | None = None,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,  # noqa: A002 - as on the wire
     ) -> Reply:
         """Send a command, and wait until it was applied.
 
-        If the connection breaks, the command is sent again, and is not applied twice. Before it,
-        128 commands may be waiting for their answers.
+        If the connection breaks, the command is sent again, and is not applied twice. At most
+        128 commands are sent before their answers; the others wait for them.
 
         Args:
             domain: The domain.
@@ -332,12 +336,12 @@ class Client:
 
         Raises:
             CommandRefused: It was refused.
-            OutcomeUnknown: There was no answer in time, or the server does not know any more.
+            OutcomeUnknown: The server did not answer in time, or no longer knows the outcome.
         """
         async with self._slots:
             if id is None:
                 self._number += 1
-                id = f"{self.id}:{self._number}"  # noqa: A001
+                id = f"{self.id}:{self._number}"  # noqa: A001 - as on the wire
             data = self._encode(id, domain, command, payload, group)
             message = await self._exchange(id, data, seconds=timeout)
         place = Position(message["epoch"], message["seq"])
@@ -348,7 +352,8 @@ class Client:
 
         Raises:
             CommandRefused: It was refused.
-            OutcomeUnknown: There was no answer in time.
+            ConnectionError: The command is `shutdown`, and the server has ended.
+            OutcomeUnknown: The server did not answer in time.
         """
         data = self._encode(label := self._next_label(), SESSION, command, payload)
         return (await self._exchange(label, data, command != "shutdown"))["payload"]
@@ -390,6 +395,8 @@ class Client:
         """Send a message, and return the answer."""
         if self._end:
             raise self._end
+        if not (is_repeatable or self._link):
+            raise ConnectionError(_ENDED)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._pending[label] = _Pending(data, future, is_repeatable)
         if self._link:
@@ -404,7 +411,7 @@ class Client:
         if fault := message.get("error"):
             if fault["code"] == "outcome_unknown":
                 raise OutcomeUnknown(label)
-            raise CommandRefused(fault["code"], fault["message"], fault.get("details"))
+            raise _refusal_of(fault)
         return message
 
     def _next_label(self) -> str:
@@ -431,8 +438,6 @@ class Client:
         }
         return frame(encode("payload", message if group is None else message | {"group": group}))
 
-    # The connection
-
     async def _open(self) -> _Link:
         """Connect, and say hello."""
         link = _Link(self._receive)
@@ -441,9 +446,11 @@ class Client:
                 await self._dial(lambda: link)
                 link.write(self._encode(_HELLO, SESSION, "hello", self._hello()))
                 await link.welcome
-        except OSError as error:
+        except BaseException as error:
             link.close()
             link.welcome.cancel()  # nothing waits for it, such as after a token that is missing
+            if not isinstance(error, OSError):  # cancelled, such as when the client is closed
+                raise
             if link.fault:
                 raise link.fault from None
             reason = str(error) or f"no answer within {Limits.hello_seconds:g} seconds"
@@ -500,7 +507,7 @@ class Client:
         """Give up the commands that must not reach another server, such as `shutdown`."""
         for pending in self._pending.values():
             if not pending.is_repeatable:
-                pending.fail(ConnectionError("The server has ended"))
+                pending.fail(ConnectionError(_ENDED))
 
     def _finish(self, reason: Exception, end: Exception) -> None:
         """End everything that waits, once and for all."""
@@ -509,8 +516,6 @@ class Client:
             pending.fail(OutcomeUnknown(label))
         for stream in self._streams:
             stream.end(end)
-
-    # Messages
 
     def _receive(self, link: _Link, message: dict[str, Any]) -> None:
         match message:
@@ -521,9 +526,9 @@ class Client:
             case {"kind": "snapshot"}:
                 self._reset(Position(message["epoch"], message["seq"]))
             case {"kind": "error", "correlation_id": None, "error": fault}:
-                link.fault = CommandRefused(fault["code"], fault["message"], fault.get("details"))
+                link.fault = _refusal_of(fault)
             case {"kind": "error", "correlation_id": "hello", "error": fault}:
-                link.fault = CommandRefused(fault["code"], fault["message"], fault.get("details"))
+                link.fault = _refusal_of(fault)
                 link.close()
             case {"kind": "reply", "correlation_id": "hello", "payload": welcome}:
                 self._begin(link, welcome)
