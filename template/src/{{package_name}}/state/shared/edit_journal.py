@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ...utils.persistence import absolute_path, write_durably
 from .. import _json
@@ -310,7 +310,8 @@ def _beside(path: Path, reason: str) -> Path:
 
 
 def _to_bytes(logged: LoggedEntry) -> bytes:
-    form: dict[str, Any] = logged.entry.to_json()
-    if logged.refused:
-        form["refused"] = [*logged.refused.items()]
-    return _json.encode(logged.entry.id, form, finite=True)
+    encoded = logged.entry.encoded
+    if not logged.refused:
+        return encoded
+    refused = _json.encode(logged.entry.id, [*logged.refused.items()])
+    return encoded[:-1] + b',"refused":' + refused + b"}"

@@ -107,5 +107,5 @@ class OperationMachine(StateMachine):
 
     def messages(self, entry: Entry, position: Position, applied: Applied) -> Sequence[Message]:
         """Return one message, with the operations as they were sent."""
-        message = {"type": "sync", "seq": position.seq, **entry.to_json()}
-        return [("state", _json.encode(entry.id, message, finite=True))]
+        head = _json.encode("sync", {"type": "sync", "seq": position.seq})
+        return [("state", head[:-1] + b"," + entry.encoded[1:])]
