@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.killing import kill
 from engine.random_entries import fitting_operation, make_model
 
 SEEDS = int(os.environ.get("HOLDFAST_ENGINE_SEEDS", "12"))
@@ -140,9 +141,7 @@ class World:
         self.watch()
         for line in self.lines:
             line.cut()
-        self._session._writer.cancel()
-        self._session._capture.close()
-        self._session._log._journal.close()
+        kill(self._session)
         await self._open_session()
         for line in self.lines:
             line.session = self._session
