@@ -84,7 +84,7 @@ class EditJournal:
             StoreUnavailableError: Another process uses it, or it cannot be opened.
         """
         try:
-            with self._translating_errors():
+            with self._translating_errors(if_damaged=CorruptStateError):
                 if not self.path.exists():
                     write_durably(self.path, b"", private=True)
                 self._lock = _lock(self.path)
@@ -220,13 +220,15 @@ class EditJournal:
             self._flusher.has_work = True
 
     @contextmanager
-    def _translating_errors(self) -> Generator[None]:
+    def _translating_errors(
+        self, if_damaged: type[CorruptStateError | StoreUnavailableError] = StoreUnavailableError
+    ) -> Generator[None]:
         try:
             yield
         except sqlite3.Error as error:
             # Errors of Python itself have no code.
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGED:
-                raise CorruptStateError(
+                raise if_damaged(
                     f"{self.path} is damaged ({error}): repair it with the .recover command of "
                     "sqlite3, or move it away to start without it"
                 ) from error
