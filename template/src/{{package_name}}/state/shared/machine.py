@@ -105,5 +105,4 @@ class OperationMachine(StateMachine):
 
     def messages(self, entry: Entry, position: Position, applied: Applied) -> Sequence[Message]:
         """Return one message, with the operations as they were sent."""
-        head = _json.encode("sync", {"type": "sync", "seq": position.seq})
-        return [("state", head[:-1] + b"," + entry.encoded[1:])]
+        return [("state", b'{"type":"sync","seq":%d,' % position.seq + entry.encoded[1:])]
