@@ -225,17 +225,16 @@ class EditJournal:
     ) -> Generator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except StoreUnavailableError:
+            raise
+        except (sqlite3.Error, OSError) as error:
             # Errors of Python itself have no code.
-            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGED:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if isinstance(error, sqlite3.Error) and code in _DAMAGED:
                 raise if_damaged(
                     f"{self.path} is damaged ({error}): repair it with the .recover command of "
                     "sqlite3, or move it away to start without it"
                 ) from error
-            raise StoreUnavailableError(f"Cannot use {self.path}: {error}") from error
-        except StoreUnavailableError:
-            raise
-        except OSError as error:
             raise StoreUnavailableError(f"Cannot use {self.path}: {error}") from error
 
 
