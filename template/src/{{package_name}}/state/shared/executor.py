@@ -2,6 +2,7 @@
 
 # pyright: reportPrivateUsage=false
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -51,9 +52,7 @@ class Result(NamedTuple):
     @property
     def settled(self) -> Settled:
         """The outcome to remember."""
-        if isinstance(self.answer, Refusal):
-            return self.answer.code
-        return self.answer.position.seq
+        return self.answer.code if isinstance(self.answer, Refusal) else self.answer.position.seq
 
 
 class Executor:
@@ -78,7 +77,7 @@ class Executor:
         self.position = Position(epoch, 0)
         self.outcomes, self.ring = Outcomes(), Ring()
         self._machine, self._check, self._at = machine, check, 0
-        self._mirror = Mirror({})
+        self._mirror = Mirror({}, {})
         self._places = Rendering(machine.states)
         self._encoded: tuple[Position, bytes] | None = None
 
@@ -92,17 +91,14 @@ class Executor:
             self._at = snapshot["at"]
         # Not those of the snapshot, which may be of older classes.
         views = {name: state and view(state) for name, state in self._machine.states.items()}
-        self._mirror = Mirror(views)
-        self._mirror.classes.update(_classes(self._machine.states))
+        self._mirror = Mirror(views, _classes(self._machine.states))
 
     def replay(self, entries: Sequence[LoggedEntry]) -> Sequence[LoggedEntry]:
         """Apply the entries of a log again, and return the rest from the first refused one."""
         self._machine.is_replaying = True
-        replayed = 0
-        while replayed < len(entries) and self._replay(entries[replayed]):
-            replayed += 1
+        left = [*itertools.dropwhile(self._replay, entries)]
         self._machine.is_replaying = False
-        return entries[replayed:]
+        return left
 
     def _replay(self, logged: LoggedEntry) -> bool:
         with transaction():
