@@ -6,25 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import questions, render
+from support import render
 
 PACKAGE = "driven"
-# A type of project that has the engine.
-PROJECT_TYPE = "state_server"
-if PROJECT_TYPE not in questions()["project_type"]["choices"].values():
-    PROJECT_TYPE = "library"
-ANSWERS: dict[str, Any] = {
-    "project_type": PROJECT_TYPE,
-    "include_typed_state": True,
-    "state_stores": ["json", "sqlite"],
-}
 
 
 @pytest.fixture(scope="session")
 def engine_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render a project with the engine and return where its package lies."""
     project = tmp_path_factory.mktemp("emitted") / "project"
-    render(project, package_name=PACKAGE, **ANSWERS)
+    render(project, package_name=PACKAGE, project_type="state_server")
     return project / "src"
 
 

@@ -20,7 +20,8 @@ class Color(enum.Enum):
 def make_model(state: Any) -> Any:
     """Return the class of a state with every kind of field."""
 
-    class Leaf(state.State):  # type: ignore[misc]  # a class that is imported at run time
+    # A class that is imported at run time has no type.
+    class Leaf(state.State):  # type: ignore[misc]
         name: str = ""
         size: int = 0
         marks: set[str] = state.field(default_factory=set)

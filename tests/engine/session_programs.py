@@ -63,7 +63,7 @@ async def write_for_ever(path: str, durability: str, first: str) -> None:
     async def write(client: str, numbers: Any) -> None:
         for number in numbers:
             outcome = await session.submit(ledger_entry(client, number))
-            say(client, number, outcome.position.seq, int(outcome.duplicate))
+            say(client, number, outcome.position.seq)
 
     async def write_in_parallel(client: str, start: int) -> None:
         numbers = itertools.count(start)

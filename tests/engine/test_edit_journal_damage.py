@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from engine.killing import kill
+
 PAGE = 4096
 
 
@@ -22,10 +24,8 @@ def journal_path(engine: Any, state: Any, memory: Path) -> Path:
             await session.submit(entry(engine, number))
             if number == 150:
                 session.compact()
-        session._writer.cancel()
-        session._capture.close()
         # The last connection copies the log of SQLite into the database.
-        session._log._journal.close()
+        kill(session)
 
     asyncio.run(fill())
     return path

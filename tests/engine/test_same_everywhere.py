@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.killing import kill
 from engine.random_entries import fitting_operation, make_model, random_operations
 
 PROGRAMS = Path(__file__).with_name("session_programs.py")
@@ -80,9 +81,7 @@ def test_a_session_that_was_restarted_gives_the_same_bytes_as_one_that_was_not(
             # may be decided anew after a kill.
             if restarts and number >= restarts[0] and isinstance(answer, engine.Outcome):
                 restarts.pop(0)
-                session._writer.cancel()
-                session._capture.close()
-                session._log._journal.close()
+                kill(session)
                 session = await opened()
         snapshot: bytes = session.snapshot()
         epoch = session.position.epoch.encode()
@@ -145,9 +144,7 @@ def test_changes_past_the_log_replay_to_the_same_states(
             seen = json.dumps(view_module.view(model))
             assert json.dumps(json.loads(session.view())["model"]) == seen, (seed, number)
         view, position = session.view(), session.position
-        session._writer.cancel()
-        session._capture.close()
-        session._log._journal.close()
+        kill(session)
         session = await opened(again := cls())
         assert (session.view(), session.position) == (view, position), seed
         assert again == model

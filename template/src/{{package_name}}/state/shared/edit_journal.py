@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ...utils.persistence import absolute_path, write_durably
 from .. import _json
@@ -84,7 +84,7 @@ class EditJournal:
             StoreUnavailableError: Another process uses it, or it cannot be opened.
         """
         try:
-            with self._translating_errors():
+            with self._translating_errors(if_damaged=CorruptStateError):
                 if not self.path.exists():
                     write_durably(self.path, b"", private=True)
                 self._lock = _lock(self.path)
@@ -220,20 +220,21 @@ class EditJournal:
             self._flusher.has_work = True
 
     @contextmanager
-    def _translating_errors(self) -> Generator[None]:
+    def _translating_errors(
+        self, if_damaged: type[CorruptStateError | StoreUnavailableError] = StoreUnavailableError
+    ) -> Generator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except StoreUnavailableError:
+            raise
+        except (sqlite3.Error, OSError) as error:
             # Errors of Python itself have no code.
-            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGED:
-                raise CorruptStateError(
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if isinstance(error, sqlite3.Error) and code in _DAMAGED:
+                raise if_damaged(
                     f"{self.path} is damaged ({error}): repair it with the .recover command of "
                     "sqlite3, or move it away to start without it"
                 ) from error
-            raise StoreUnavailableError(f"Cannot use {self.path}: {error}") from error
-        except StoreUnavailableError:
-            raise
-        except OSError as error:
             raise StoreUnavailableError(f"Cannot use {self.path}: {error}") from error
 
 
@@ -310,7 +311,8 @@ def _beside(path: Path, reason: str) -> Path:
 
 
 def _to_bytes(logged: LoggedEntry) -> bytes:
-    form: dict[str, Any] = logged.entry.to_json()
-    if logged.refused:
-        form["refused"] = [*logged.refused.items()]
-    return _json.encode(logged.entry.id, form, finite=True)
+    encoded = logged.entry.encoded
+    if not logged.refused:
+        return encoded
+    refused = _json.encode(logged.entry.id, [*logged.refused.items()])
+    return encoded[:-1] + b',"refused":' + refused + b"}"

@@ -1,7 +1,7 @@
 """State machines: the same entries have the same effect wherever they are applied."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import _json
@@ -22,13 +22,11 @@ class Applied(NamedTuple):
         result: The result, as JSON.
         events: The events in order: `{"domain", "command", "payload"}` each.
         operations: The changes of the states, as operations in order.
-        domains: The domains whose states were touched.
     """
 
     result: Any = None
     events: Sequence[Any] = ()
     operations: Sequence[Any] = ()
-    domains: Iterable[str] = ()
 
 
 class StateMachine(ABC):
@@ -103,9 +101,8 @@ class OperationMachine(StateMachine):
                 apply_rendered(self._states, entry.do)
             else:
                 apply_operations(self._states, entry.do, safe_integers=self.safe_integers)
-        return Applied(operations=changes.operations, domains=("state",))
+        return Applied(operations=changes.operations)
 
     def messages(self, entry: Entry, position: Position, applied: Applied) -> Sequence[Message]:
         """Return one message, with the operations as they were sent."""
-        message = {"type": "sync", "seq": position.seq, **entry.to_json()}
-        return [("state", _json.encode(entry.id, message, finite=True))]
+        return [("state", b'{"type":"sync","seq":%d,' % position.seq + entry.encoded[1:])]

@@ -18,15 +18,15 @@ class Mirror:
 
     Args:
         views: The states in view form.
+        classes: The classes of the states by name.
 
     Attributes:
         views: The states in view form, null for one that is closed.
         classes: The classes of the states by name.
     """
 
-    def __init__(self, views: dict[str, Any]) -> None:
-        self.views = views
-        self.classes: dict[str, type[State]] = {}
+    def __init__(self, views: dict[str, Any], classes: dict[str, type[State]]) -> None:
+        self.views, self.classes = views, classes
 
     def apply(self, operations: Iterable[Mapping[str, Any]]) -> None:
         """Apply operations that a transaction has rendered."""

@@ -33,12 +33,11 @@ class Outcomes:
 
     def find(self, client: str, number: int) -> Settled | None:
         """Return the outcome of an entry; None if it is not settled, or no longer known."""
-        known = self._clients.get(client)
-        return known.settled.get(number) if known else None
+        return self.known(client).get(number)
 
     def known(self, client: str) -> dict[int, Settled]:
-        """Return all known outcomes of a client, by number."""
-        return {**self._clients[client].settled} if client in self._clients else {}
+        """Return all known outcomes of a client, by number; it must not be changed."""
+        return self._clients[client].settled if client in self._clients else {}
 
     def settle(self, client: str, number: int, outcome: Settled) -> None:
         """Note the outcome of an entry whose number is above all before it."""
@@ -53,8 +52,7 @@ class Outcomes:
 
     def refused_last(self, client: str) -> dict[int, str]:
         """Return the codes of the entries that were refused after the last applied one."""
-        known = self._clients.get(client)
-        newest = reversed(known.settled.items()) if known else ()
+        newest = reversed(self.known(client).items())
         codes = itertools.takewhile(lambda item: isinstance(item[1], str), newest)
         return {number: str(code) for number, code in [*codes][::-1]}
 
