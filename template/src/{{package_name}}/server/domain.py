@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., None])
 
 Handler = Callable[[S, P, "Context"], R]
 
-# The door answers to the one; the events of the other are the operations of each entry.
+# The door answers `session`; the events of `state` are the operations of each entry.
 _RESERVED = ("session", "state")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -166,8 +166,8 @@ class Domain(Generic[S]):
     def __init__(self, name: str, root: type[S], events: Iterable[type] = ()) -> None:
         if not re.fullmatch(r"[a-z][A-Za-z0-9]{0,39}", name) or name in _RESERVED:
             raise TypeError(
-                f"A domain cannot be called {name!r}: begin with a small letter, go on with "
-                f"letters and digits, and do not take {' or '.join(_RESERVED)}"
+                f"A domain cannot be called {name!r}: begin with a small letter, go on with up "
+                f"to 39 letters and digits, and do not take {' or '.join(_RESERVED)}"
             )
         self.name, self.root = name, root
         self.description = _docstring_of_caller()
@@ -197,6 +197,20 @@ class Domain(Generic[S]):
         if function is None:
             return partial(self._add, internal=internal)
         return self._add(function)
+
+    def declare(self, payload: type[P], result: type[R], function: Handler[S, P, R]) -> None:
+        """Declare a command by its types; the payload gives it its name and description.
+
+        Args:
+            payload: The class of the payload.
+            result: The class of the result.
+            function: Carries it out, perhaps as one of several commands.
+
+        Raises:
+            TypeError: A class cannot be used, or the domain has a command of that name.
+        """
+        asked, answer = (MessageType(each, f"Domain {self.name!r}") for each in (payload, result))
+        self._put(Command(self.name, asked.name, asked.description, function, asked, answer))
 
     def query(self, function: Handler[S, P, R]) -> Handler[S, P, R]:
         """Declare a function as a query: it reads the state, and returns a result.
@@ -231,22 +245,28 @@ class Domain(Generic[S]):
         name = wire_name(function.__name__)
         where = f"{self.name}.{name}"
         _expect_plain(function, where)
-        if name in self.commands:
-            raise TypeError(f"{where} is declared twice: give one of them another name")
         root, payload, result = _signature_of(function, where)
         if root is not self.root:
             raise TypeError(f"{where}: its first parameter must be a {self.root.__name__}")
-        self.commands[name] = Command(
-            self.name,
-            name,
-            description_of(function, where),
-            function,
-            MessageType(payload, f"{where}, payload"),
-            None if result is NoneType else MessageType(result, f"{where}, result"),
-            internal,
-            reads,
+        self._put(
+            Command(
+                self.name,
+                name,
+                description_of(function, where),
+                function,
+                MessageType(payload, f"{where}, payload"),
+                None if result is NoneType else MessageType(result, f"{where}, result"),
+                internal,
+                reads,
+            )
         )
         return function
+
+    def _put(self, command: Command) -> None:
+        name = command.name
+        if name in self.commands:
+            raise TypeError(f"{self.name}.{name} is declared twice: give one of them another name")
+        self.commands[name] = command
 
 
 def _expect_plain(function: Callable[..., object], where: str) -> None:

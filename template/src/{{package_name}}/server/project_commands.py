@@ -9,8 +9,7 @@ from typing import Any, NoReturn
 from ..state import State
 from ..state._json import decode
 from .document import GeneralRefusal
-from .domain import Command, Context, Domain, Refused
-from .payloads import MessageType
+from .domain import Context, Domain, Refused
 
 
 class OpenProject(State):
@@ -245,22 +244,15 @@ def _answer_elsewhere(opened: OpenProject, command: object, context: Context) ->
     raise Refused("no_store", message)
 
 
-def _declare(asked: type, answer: type) -> None:
-    payload, result = (MessageType(each, "Domain 'project'") for each in (asked, answer))
-    domain.commands[payload.name] = Command(
-        domain.name, payload.name, payload.description, _answer_elsewhere, payload, result
-    )
-
-
-_declare(New, Opened)
-_declare(Open, Opened)
-_declare(OpenVersion, Opened)
-_declare(Close, Closed)
-_declare(Save, Saved)
-_declare(SaveAs, Saved)
-_declare(SaveDraft, DraftSaved)
-_declare(List, Listed)
-_declare(Versions, ListedVersions)
+domain.declare(New, Opened, _answer_elsewhere)
+domain.declare(Open, Opened, _answer_elsewhere)
+domain.declare(OpenVersion, Opened, _answer_elsewhere)
+domain.declare(Close, Closed, _answer_elsewhere)
+domain.declare(Save, Saved, _answer_elsewhere)
+domain.declare(SaveAs, Saved, _answer_elsewhere)
+domain.declare(SaveDraft, DraftSaved, _answer_elsewhere)
+domain.declare(List, Listed, _answer_elsewhere)
+domain.declare(Versions, ListedVersions, _answer_elsewhere)
 
 
 @dataclass(frozen=True)
