@@ -139,22 +139,6 @@ class Dispatcher(StateMachine):
         [message] = (m for m in self.domains[domain].events.values() if m.cls is type(event))
         return {"domain": domain, "command": message.name, "payload": message.encode(event)}
 
-    def is_query(self, domain: str, command: str) -> bool:
-        """Return whether it is a query, which the log does not order.
-
-        Raises:
-            Refused: There is no such domain or command.
-        """
-        return self.find(domain, command).reads
-
-    def is_internal(self, domain: str, command: str) -> bool:
-        """Return whether only this process may send it.
-
-        Raises:
-            Refused: There is no such domain or command.
-        """
-        return self.find(domain, command).internal
-
     def event(self, cls: type) -> tuple[str, str]:
         """Return the domain of an event, and its name on the wire.
 
