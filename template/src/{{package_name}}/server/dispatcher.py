@@ -48,7 +48,6 @@ class Dispatcher(StateMachine):
             "session": SessionState,
             **(roots or {}),
         }
-        self._classes = classes
         self._roots: dict[str, str] = {}
         self.domains: dict[str, Domain[Any]] = {}
         for domain in domains:
@@ -89,7 +88,8 @@ class Dispatcher(StateMachine):
         call = _call_of(entry)
         command = self.find(call["domain"], call["command"])
         self.document.begin(entry)
-        # The states of now: the view of a project that comes in is known, and large.
+        # A copy of the mapping, so that a project that comes in is not rendered: it is large, and
+        # replacements has its view.
         with _failing(command), transaction({**self._states}) as changes:
             context, result = self._run(command, entry, call["payload"])
             operations = changes.operations
@@ -192,18 +192,18 @@ class Dispatcher(StateMachine):
         """Return the part of a snapshot that is in no state."""
         return self.document.to_json()
 
-    def put(self, states: Mapping[str, State]) -> None:
+    def put(self, states: Mapping[str, State | None]) -> None:
         """Take other states, without a trace in the log."""
-        for name, state in states.items():
-            with transaction():
+        with transaction():
+            for name, state in states.items():
                 replace_root(self._states, name, state)
 
     def restore_states(self, views: Mapping[str, Any], versions: Mapping[str, int]) -> None:
         """Give the states the values of a snapshot."""
         super().restore_states({n: form for n, form in views.items() if n != PROJECT}, versions)
         form = views[PROJECT]
-        cls = self._classes[PROJECT]
-        self.document.put(None if form is None else hydrate_view(cls, form, versions))
+        project = None if form is None else hydrate_view(self.document.cls, form, versions)
+        self.put({PROJECT: project})
 
     def restore_extra(self, extra: Any) -> None:
         """Return to the part of a snapshot that is in no state."""
@@ -245,6 +245,7 @@ def _naming(domain: str) -> Generator[None]:
     except GeneralRefusal:
         raise
     except Refused as refused:
+        # Details that JSON does not have are a fault in the domain, as a wrong result is.
         _ANY_JSON.to_json(refused.details)
         code = f"{domain}.{refused.code}"
         raise GeneralRefusal(code, refused.message, **refused.details) from refused

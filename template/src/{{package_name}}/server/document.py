@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
-from ..state import Operation, State, transaction
+from ..state import Operation, State
 from ..state.shared import Entry, Refused
 from ..state.typed._journal import on_rollback
 from ..state.typed._rendering import replace_root
@@ -49,7 +49,7 @@ class Document:
         self.history = UndoStack(MAX_STEPS, MAX_BYTES)
         self.prebuilt: dict[str, State] = {}
         self.replacements: list[Operation] = []
-        self._entry: Entry | None = None
+        self._entry: Entry
         self._records = True
 
     @property
@@ -71,19 +71,12 @@ class Document:
         Raises:
             HydrationError: The view does not fit the class.
         """
-        built = self.prebuilt.pop(self._entry.id, None) if self._entry else None
-        if view is None:
-            built = None
-        elif built is None:
+        built = self.prebuilt.pop(self._entry.id, None)
+        if view is not None and built is None:
             built = hydrate_view(self.cls, view, versions)
         replace_root(self._states, PROJECT, built)
         self.history.clear()
         self.replacements.append({"op": "set", "path": [PROJECT], "value": view})
-
-    def put(self, project: State | None) -> None:
-        """Set the project, without a trace in the log."""
-        with transaction():
-            replace_root(self._states, PROJECT, project)
 
     def record(
         self, label: str, operations: Sequence[Operation], inverses: Sequence[Operation]
@@ -95,7 +88,8 @@ class Document:
             return
         on_rollback(partial(setattr, self, "edits", self.edits))
         self.edits += 1
-        if do and self._records and (entry := self._entry):
+        if do and self._records:
+            entry = self._entry
             self.history.push(Step(do, undo, label, entry.id, entry.by, entry.client, entry.group))
 
     def undo(self, expect: str | None) -> Step:
