@@ -300,12 +300,9 @@ def as_asyncapi(
     }
 
 
-def as_text(
-    domains: Iterable[Domain[Any]], domain: str | None = None, command: str | None = None
-) -> str:
-    """Return the description of all domains, of one, or of one command, as text."""
-    chosen = [each for each in domains if domain in (None, each.name)]
-    return "\n\n".join(_describe_domain(each, command) for each in chosen)
+def as_text(domains: Iterable[Domain[Any]], command: str | None = None) -> str:
+    """Return the description of some domains, or of one command in them, as text."""
+    return "\n\n".join(_describe_domain(domain, command) for domain in domains)
 
 
 def _describe_domain(domain: Domain[Any], only: str | None) -> str:

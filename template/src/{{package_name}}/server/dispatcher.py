@@ -13,7 +13,7 @@ from ..state.typed._changes import KeyPath
 from ..state.typed._rendering import replace_root
 from ..state.typed._types.compound import AnyJson
 from ..state.typed._view import hydrate_view
-from . import description, envelope
+from . import address, description, envelope
 from .document import PROJECT, Document, GeneralRefusal
 from .domain import Command, Context, Domain
 from .model import Project, SessionState
@@ -78,6 +78,20 @@ class Dispatcher(StateMachine):
         if command not in found.commands:
             raise unknown("command", command, found.commands, domain=domain, command=command)
         return found.commands[command]
+
+    def select(self, domain: str | None, command: str | None) -> list[Domain[Any]]:
+        """Return all domains, or the one of a name, which must have the command.
+
+        Raises:
+            Refused: `unknown_domain` or `unknown_command`, with the nearest name.
+        """
+        if domain is None:
+            return [*self.domains.values()]
+        if domain not in self.domains:
+            raise unknown("domain", domain, self.domains, domain=domain)
+        if command is not None:
+            self.find(domain, command)
+        return [self.domains[domain]]
 
     def apply(self, entry: Entry) -> Applied:
         """Apply a command: everything it changes, or, if it is refused, nothing.
@@ -159,17 +173,10 @@ class Dispatcher(StateMachine):
         """Return the description of all domains, of one, or of one command, as JSON.
 
         Raises:
-            Refused: There is no such domain or command.
+            Refused: `unknown_domain` or `unknown_command`, with the nearest name.
         """
-        chosen = self.domains
-        if domain is not None:
-            if domain not in chosen:
-                raise unknown("domain", domain, chosen, domain=domain)
-            chosen = {domain: chosen[domain]}
-            if command is not None:
-                self.find(domain, command)
-        title = __name__.partition(".")[0]
-        return description.as_asyncapi(chosen.values(), title, __version__, command)
+        chosen = self.select(domain, command)
+        return description.as_asyncapi(chosen, address.PROJECT, __version__, command)
 
     def messages(
         self, entry: Entry, position: Position, applied: Applied
