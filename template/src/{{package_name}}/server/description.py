@@ -17,13 +17,12 @@ from ..state.typed._types.annotations import DataclassType
 from ..state.typed._types.base import TAG, Encoded, LiteralValue, Scalar, TypeHandler, tagged
 from ..state.typed._types.compound import AnyJson, DictOf, SetOf, TupleOf, Union
 from .domain import Command, Domain
-from .payloads import MessageType, member_name
+from .payloads import JSON_TYPES, MessageType, in_words_of_json, member_name
 from .samples import Sampler
 
 Json = dict[str, Any]
 
 JSON_SCHEMA = "application/schema+json;version=draft-2020-12"
-_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "None": "null"}
 _FORMATS: Mapping[type, Json] = {
     datetime: {"format": "date-time"},
     date: {"format": "date"},
@@ -70,7 +69,7 @@ class Schemas:
             case DataclassType():
                 return {"$ref": f"{self._prefix}/{self._name(handler)}/schema"}
             case Scalar():
-                types = [_TYPES[name] for name in handler.name.split(" | ")]
+                types = [JSON_TYPES[name] for name in handler.name.split(" | ")]
                 return {"type": types[0] if len(types) == 1 else types}
             case LiteralValue():
                 return {"enum": [*handler._values]}
@@ -325,7 +324,7 @@ def _describe_members(message: MessageType, indent: str) -> list[str]:
     lines: list[str] = []
     for name, handler in message.handler._handlers.items():
         optional = "" if name in message.handler.required else "?"
-        text = f"{indent}{member_name(name)}{optional}: {handler.name}"
+        text = f"{indent}{member_name(name)}{optional}: {in_words_of_json(handler.name)}"
         lines.append(f"{text}  {members[name]}" if name in members else text)
     return lines
 
