@@ -51,23 +51,19 @@ def split_docstring(text: str) -> tuple[str, dict[str, str]]:
 class Schemas:
     """JSON Schemas of types; each dataclass has one of its own, which the others refer to.
 
-    Args:
-        prefix: The place where the schemas will stand in the document.
-
     Attributes:
         named: The schemas of the dataclasses by name.
     """
 
-    def __init__(self, prefix: str = "#/components/schemas") -> None:
+    def __init__(self) -> None:
         self.named: dict[str, Json] = {}
-        self._prefix = prefix
         self._names: dict[tuple[type, str], str] = {}
 
     def of(self, handler: TypeHandler) -> Json:
         """Return the schema of a type."""
         match handler:
             case DataclassType():
-                return {"$ref": f"{self._prefix}/{self._name(handler)}/schema"}
+                return {"$ref": f"#/components/schemas/{self._name(handler)}/schema"}
             case Scalar():
                 types = [JSON_TYPES[name] for name in handler.name.split(" | ")]
                 return {"type": types[0] if len(types) == 1 else types}
@@ -180,7 +176,7 @@ _ENVELOPES: Mapping[str, Json] = {
 }
 
 
-class _Document:
+class _AsyncApi:
     """An AsyncAPI document in the making."""
 
     def __init__(self) -> None:
@@ -275,7 +271,7 @@ def as_asyncapi(
         version: Its version.
         command: The name of the only command to describe; None for all, and the events.
     """
-    document = _Document()
+    document = _AsyncApi()
     for domain in domains:
         document.add(domain, command)
     schemas: Json = {
