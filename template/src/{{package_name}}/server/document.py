@@ -40,7 +40,7 @@ class Document:
         history: The steps that can be undone and redone.
         prebuilt: Projects that were built outside the log, by the id of the entry that opens
             them. An entry without one builds its project itself, as on replay.
-        replacements: The operations that replace the project, of the entry in progress.
+        replacements: The operations of the entry in progress that replace the project.
     """
 
     def __init__(self, states: dict[str, State | None], cls: type[State]) -> None:

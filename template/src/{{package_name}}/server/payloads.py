@@ -118,7 +118,7 @@ class MessageType:
             message = f"{where}: {in_words_of_json(error.reason)}{found}"
             raise Refused("invalid_payload", message, path=path) from error
         except RecursionError as error:
-            message = "payload: it is nested too deeply: send a flatter one"
+            message = "The payload is nested too deeply: send a flatter one"
             raise Refused("invalid_payload", message, path="") from error
 
     def _rename(self, payload: object) -> object:
