@@ -439,7 +439,7 @@ def test_the_description_is_valid_asyncapi_and_its_examples_are_taken(
     assert problems == []
 
     entries = importlib.import_module(f"{PACKAGE}.state.shared")
-    dispatcher.document.put(server("model").Project())
+    dispatcher.put({"project": server("model").Project()})
     codes = Counter[str]()
     for name, message in document["components"]["messages"].items():
         for example in message.get("examples", ()):
