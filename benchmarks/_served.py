@@ -74,7 +74,7 @@ async def _serve_states(place: Path, kind: str) -> None:
 
     journal = None if kind == "memory" else EditJournal(place.with_suffix(".edits"), kind)
     dispatcher = Dispatcher([tally.domain], {"project": Project})
-    dispatcher.document.put(Project())
+    dispatcher.put({"project": Project()})
     session = await Session.open(dispatcher, log=LocalLog(journal))
     limits = Limits(commands_per_second=1e9, burst=1_000_000_000)
     server = Server(dispatcher, session, Address.parse(str(place)), limits, data=place.parent)

@@ -219,7 +219,7 @@ async def _serving(server: Callable[[str], Any], folder: Path) -> AsyncGenerator
     shared = importlib.import_module(f"{PACKAGE}.state.shared")
     domains, model = server("domains"), server("model")
     dispatcher = server("dispatcher").Dispatcher(domains.DOMAINS)
-    dispatcher.document.put(model.Project())
+    dispatcher.put({"project": model.Project()})
     session = await shared.Session.open(dispatcher)
     address = server("address").Address(path=folder / "s")
     limits = server("limits").Limits(commands_per_second=1e9, burst=10**9)

@@ -4,8 +4,7 @@ from .server import Server
 
 
 def start_background_work(server: Server) -> None:
-    """Register functions that the server calls after events.
+    """Register async functions that the server calls after events, by `server.on(Event, function)`.
 
-    For example `server.on(Counted, announce)`, where `announce` is an async function that gets
-    the event and a client; the only way in which it can change anything is a command.
+    A function gets the event and a client. It changes the document by commands of this client.
     """

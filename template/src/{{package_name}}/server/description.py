@@ -17,13 +17,12 @@ from ..state.typed._types.annotations import DataclassType
 from ..state.typed._types.base import TAG, Encoded, LiteralValue, Scalar, TypeHandler, tagged
 from ..state.typed._types.compound import AnyJson, DictOf, SetOf, TupleOf, Union
 from .domain import Command, Domain
-from .payloads import MessageType, member_name
+from .payloads import JSON_TYPES, MessageType, in_words_of_json, member_name
 from .samples import Sampler
 
 Json = dict[str, Any]
 
 JSON_SCHEMA = "application/schema+json;version=draft-2020-12"
-_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "None": "null"}
 _FORMATS: Mapping[type, Json] = {
     datetime: {"format": "date-time"},
     date: {"format": "date"},
@@ -52,25 +51,21 @@ def split_docstring(text: str) -> tuple[str, dict[str, str]]:
 class Schemas:
     """JSON Schemas of types; each dataclass has one of its own, which the others refer to.
 
-    Args:
-        prefix: The place where the schemas will stand in the document.
-
     Attributes:
         named: The schemas of the dataclasses by name.
     """
 
-    def __init__(self, prefix: str = "#/components/schemas") -> None:
+    def __init__(self) -> None:
         self.named: dict[str, Json] = {}
-        self._prefix = prefix
         self._names: dict[tuple[type, str], str] = {}
 
     def of(self, handler: TypeHandler) -> Json:
         """Return the schema of a type."""
         match handler:
             case DataclassType():
-                return {"$ref": f"{self._prefix}/{self._name(handler)}/schema"}
+                return {"$ref": f"#/components/schemas/{self._name(handler)}/schema"}
             case Scalar():
-                types = [_TYPES[name] for name in handler.name.split(" | ")]
+                types = [JSON_TYPES[name] for name in handler.name.split(" | ")]
                 return {"type": types[0] if len(types) == 1 else types}
             case LiteralValue():
                 return {"enum": [*handler._values]}
@@ -181,7 +176,7 @@ _ENVELOPES: Mapping[str, Json] = {
 }
 
 
-class _Document:
+class _AsyncApi:
     """An AsyncAPI document in the making."""
 
     def __init__(self) -> None:
@@ -276,7 +271,7 @@ def as_asyncapi(
         version: Its version.
         command: The name of the only command to describe; None for all, and the events.
     """
-    document = _Document()
+    document = _AsyncApi()
     for domain in domains:
         document.add(domain, command)
     schemas: Json = {
@@ -300,12 +295,9 @@ def as_asyncapi(
     }
 
 
-def as_text(
-    domains: Iterable[Domain[Any]], domain: str | None = None, command: str | None = None
-) -> str:
-    """Return the description of all domains, of one, or of one command, as text."""
-    chosen = [each for each in domains if domain in (None, each.name)]
-    return "\n\n".join(_describe_domain(each, command) for each in chosen)
+def as_text(domains: Iterable[Domain[Any]], command: str | None = None) -> str:
+    """Return the description of some domains, or of one command in them, as text."""
+    return "\n\n".join(_describe_domain(domain, command) for domain in domains)
 
 
 def _describe_domain(domain: Domain[Any], only: str | None) -> str:
@@ -328,7 +320,7 @@ def _describe_members(message: MessageType, indent: str) -> list[str]:
     lines: list[str] = []
     for name, handler in message.handler._handlers.items():
         optional = "" if name in message.handler.required else "?"
-        text = f"{indent}{member_name(name)}{optional}: {handler.name}"
+        text = f"{indent}{member_name(name)}{optional}: {in_words_of_json(handler.name)}"
         lines.append(f"{text}  {members[name]}" if name in members else text)
     return lines
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
-from ..state import Operation, State, transaction
+from ..state import Operation, State
 from ..state.shared import Entry, Refused
 from ..state.typed._journal import on_rollback
 from ..state.typed._rendering import replace_root
@@ -46,7 +46,7 @@ class Document:
         history: The steps that can be undone and redone.
         prebuilt: Projects that were built outside the log, by the id of the entry that opens
             them. An entry without one builds its project itself, as on replay.
-        replacements: The operations that replace the project, of the entry in progress.
+        replacements: The operations of the entry in progress that replace the project.
     """
 
     def __init__(self, states: dict[str, State | None], cls: type[State]) -> None:
@@ -55,7 +55,7 @@ class Document:
         self.history = UndoStack(MAX_STEPS, MAX_BYTES)
         self.prebuilt: dict[str, State] = {}
         self.replacements: list[Operation] = []
-        self._entry: Entry | None = None
+        self._entry: Entry
         self._records = True
 
     @property
@@ -77,19 +77,12 @@ class Document:
         Raises:
             HydrationError: The view does not fit the class.
         """
-        built = self.prebuilt.pop(self._entry.id, None) if self._entry else None
-        if view is None:
-            built = None
-        elif built is None:
+        built = self.prebuilt.pop(self._entry.id, None)
+        if view is not None and built is None:
             built = hydrate_view(self.cls, view, versions)
         replace_root(self._states, PROJECT, built)
         self.history.clear()
         self.replacements.append({"op": "set", "path": [PROJECT], "value": view})
-
-    def put(self, project: State | None) -> None:
-        """Set the project, without a trace in the log."""
-        with transaction():
-            replace_root(self._states, PROJECT, project)
 
     def record(
         self, label: str, operations: Sequence[Operation], inverses: Sequence[Operation]
@@ -101,7 +94,8 @@ class Document:
             return
         on_rollback(partial(setattr, self, "edits", self.edits))
         self.edits += 1
-        if do and self._records and (entry := self._entry):
+        if do and self._records:
+            entry = self._entry
             self.history.push(Step(do, undo, label, entry.id, entry.by, entry.client, entry.group))
 
     def undo(self, expect: str | None) -> Step:

@@ -64,7 +64,7 @@ class Context:
         self.document = document
         self.events: list[object] = []
         self.step: str | None = None
-        self.entry = entry
+        self._entry_id = entry.id
         self._declared = [each.cls for each in declared]
         self._ids = 0
 
@@ -75,7 +75,7 @@ class Context:
         the same one.
         """
         self._ids += 1
-        return prefix + derive_id(self.entry.id, self._ids)
+        return prefix + derive_id(self._entry_id, self._ids)
 
     def emit(self, event: object) -> None:
         """Send an event to the subscribers of the domain once the command has succeeded.

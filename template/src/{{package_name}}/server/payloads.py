@@ -8,10 +8,20 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, cast
 
 from ..state.shared import Refused
-from ..state.typed._display import short_repr
 from ..state.typed._hydration import describe_mismatch
 from ..state.typed._types.annotations import DataclassType, handler_for
 from ..state.typed._types.base import LoadContext, TypeMismatchError
+from .envelope import shown
+
+JSON_TYPES = {
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "None": "null",
+}
+# A value of a Literal, or the name of a type.
+_QUOTED_OR_TYPE = re.compile(rf"'[^']*'|\b(?:{'|'.join(JSON_TYPES)})\b")
 
 
 def wire_name(name: str) -> str:
@@ -36,6 +46,16 @@ def description_of(declared: Any, name: str) -> str:
     if not text or text.startswith(f"{declared.__name__}("):
         raise TypeError(f"{name} has no docstring: write one, it is the description for clients")
     return text
+
+
+def in_words_of_json(types: str) -> str:
+    """Return a text about types as clients in any language understand it.
+
+    Examples:
+        >>> in_words_of_json("expected list[str] | Literal['int'] | None")
+        "expected list[string] | Literal['int'] | null"
+    """
+    return _QUOTED_OR_TYPE.sub(lambda found: JSON_TYPES.get(found[0], found[0]), types)
 
 
 def member_name(field: str) -> str:
@@ -94,13 +114,11 @@ class MessageType:
             name = steps[0].removeprefix(".") if steps else ""
             path = "".join([self._wire_names.get(name, name), *steps[1:]])
             where = f"payload.{path}" if path else "payload"
-            known = error.value is not MISSING
-            found = f", got {short_repr(error.value)}" if known else ""
-            raise Refused(
-                "invalid_payload", f"{where}: {error.reason}{found}", path=path
-            ) from error
+            found = "" if error.value is MISSING else f", got {shown(error.value)}"
+            message = f"{where}: {in_words_of_json(error.reason)}{found}"
+            raise Refused("invalid_payload", message, path=path) from error
         except RecursionError as error:
-            message = "payload: it is nested too deeply: send a flatter one"
+            message = "The payload is nested too deeply: send a flatter one"
             raise Refused("invalid_payload", message, path="") from error
 
     def _rename(self, payload: object) -> object:

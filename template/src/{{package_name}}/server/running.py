@@ -1,6 +1,5 @@
 """Put the parts of a server together, and run it."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from .project_commands import OpenProject
 from .project_commands import domain as project_domain
 from .project_store import ProjectStore
 from .projects import Projects
-from .server import Server
+from .server import Server, run_in
 
 
 class DamagedJournalError(Exception):
@@ -26,7 +25,7 @@ class DamagedJournalError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The circumstances in which a server runs.
+    """The settings of a server.
 
     Attributes:
         address: Where to listen.
@@ -35,7 +34,7 @@ class Settings:
         durability: An acknowledged edit survives a kill of the process, or a power cut too.
         versions: The number of versions to keep of each project.
         draft_every: Seconds between two drafts; None for none.
-        new_journal: Move an edit journal that is there away, and begin a new one.
+        new_journal: Move the edit journal of an earlier run away, and begin a new one.
     """
 
     address: Address
@@ -56,7 +55,7 @@ async def serve(settings: Settings, on_ready: Callable[[Address], object]) -> No
     """Serve until a signal or `session.shutdown`.
 
     Args:
-        settings: The circumstances.
+        settings: The settings of the server.
         on_ready: Called with the address, once clients can connect.
 
     Raises:
@@ -76,7 +75,7 @@ async def assembled(settings: Settings) -> AsyncGenerator[Server]:
     Its `client()` works at once, which suffices for a program that is its own only client.
 
     Args:
-        settings: The circumstances.
+        settings: The settings of the server.
 
     Raises:
         AlreadyRunningError: Another server uses the folder.
@@ -93,12 +92,12 @@ async def assembled(settings: Settings) -> AsyncGenerator[Server]:
         server = Server(
             dispatcher, session, settings.address, projects=projects, data=settings.data
         )
-        start_background_work(server)
-        try:
-            async with _drafts(projects, settings.draft_every):
-                yield server
-        finally:
-            await server.stop()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(server.stop)
+            if settings.draft_every:
+                run_in(stack, projects.keep_drafts(settings.draft_every))
+            start_background_work(server)
+            yield server
 
 
 async def _open_session(
@@ -118,14 +117,3 @@ async def _open_session(
             f"{error}. {saved}. To go on from there, start with --journal new, which moves the "
             f"file to {journal.path}.damaged-<UTC time>"
         ) from error
-
-
-@contextlib.asynccontextmanager
-async def _drafts(projects: Projects, seconds: float | None) -> AsyncGenerator[None]:
-    task = asyncio.create_task(projects.keep_drafts(seconds)) if seconds else None
-    try:
-        yield
-    finally:
-        if task:
-            task.cancel()
-            await asyncio.wait([task])

@@ -31,7 +31,7 @@ _TEXTS: Mapping[type, str] = {
     bytes: "aGVsbG8=",
 }
 _MAX_DEPTH = 6
-# Old ids are those of things that are gone.
+# The number of texts to choose from: older ids belong to things that were removed.
 _RECENT = 8
 
 
