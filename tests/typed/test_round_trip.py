@@ -88,13 +88,14 @@ def test_draining_twice_gives_the_same_and_shares_nothing(
 
 
 @same_each_time(150)
-@given(data=st.data(), as_json=st.booleans())
+@given(data=st.data(), form=st.sampled_from(["as drained", "as JSON", "pickled"]))
 def test_hydrating_does_not_change_its_source(
-    draw_state: Callable[..., Any], state: Any, data: st.DataObject, as_json: bool
+    draw_state: Callable[..., Any], state: Any, data: st.DataObject, form: str
 ) -> None:
-    original = draw_state(data)
+    members = {"__codec__": state.PickleCodec()} if form == "pickled" else {}
+    original = draw_state(data, members=members)
     payload = original.drain()
-    if as_json:
+    if form == "as JSON":
         payload = state.JsonCodec().dump(type(original), payload)
     before = copy.deepcopy(payload)
     hydrated = type(original).hydrate(payload)

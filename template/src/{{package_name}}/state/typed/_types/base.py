@@ -75,6 +75,7 @@ class LoadContext:
 
     Attributes:
         stored: Whether the value comes from a payload, and may have the form of JSON.
+        copies: Whether to copy what can change, so that nothing is shared with the payload.
         encoded: Whether the payload is in the forms of JSON, so that a tag in it is a tag and
             not a dict of the user.
         exact: Whether nothing but the codec has written the values, so that one that fits
@@ -85,9 +86,15 @@ class LoadContext:
     """
 
     def __init__(
-        self, *, stored: bool = False, encoded: bool = False, closed: bool = False
+        self,
+        *,
+        stored: bool = False,
+        encoded: bool = False,
+        closed: bool = False,
+        copies: bool | None = None,
     ) -> None:
         self.stored = stored
+        self.copies = stored if copies is None else copies
         self.encoded = encoded
         self.closed = closed
         self.exact: bool = encoded
@@ -358,7 +365,7 @@ class Opaque(TypeHandler):
     def validate(self, value: object, context: LoadContext) -> object:
         """Return the value, or a copy of one that is stored."""
         found = self.expect(value, self._class)
-        return copy.deepcopy(found) if context.stored else found
+        return copy.deepcopy(found) if context.copies else found
 
     def to_json(self, value: object) -> NoReturn:
         """Raise TypeMismatchError: JSON does not have the type."""

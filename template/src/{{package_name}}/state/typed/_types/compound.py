@@ -258,7 +258,7 @@ class Union(TypeHandler):
 
     def _validate_drained(self, value: object, context: LoadContext) -> object:
         # A value that should have a tag and has none was drained, and is not JSON.
-        plain = LoadContext()
+        plain = LoadContext(copies=context.copies)
         members = [*self.parts]
         if context.stored and tag_of(value) is not None:  # then it is a dict of the user
             members = sorted(members, key=lambda member: dict not in member.json_types)
@@ -439,16 +439,17 @@ class AnyObject(TypeHandler):
 
     def validate(self, value: object, context: LoadContext) -> object:
         """Return a tracked copy of a container, the state of a payload, and all else as it is."""
-        if isinstance(value, NamedPayload) and context.stored:
+        if isinstance(value, NamedPayload) and (context.stored or context.copies):
             return value.cls._state_build(value, context)
         if isinstance(value, StateBase):
             context.states.append(value)
         for cls, part in self._parts.items():
             if isinstance(value, cls):
                 kept = part.validate(value, context)
-                # A tuple without anything that can change keeps its own class.
-                return kept if isinstance(kept, TreeNode) else value
-        return value
+                if isinstance(kept, TreeNode):
+                    return kept
+        # A tuple without anything that can change keeps its own class.
+        return drained(value) if context.copies else value
 
     def drain(self, value: object) -> Any:
         """Return a deep copy in plain Python objects; the payload of a state names its class."""
