@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
 
-import orjson
-
-from ..state._json import encode
+from ..state._json import decode, encode
+from ..state.errors import StoreUnavailableError
 from ..state.shared import Position
 from .address import Address, data_folder, find_address, read_token
 from .envelope import ALL, SERVER, SESSION, STATE, VERSIONS
@@ -23,7 +22,7 @@ from .limits import Limits
 logger = logging.getLogger(__name__)
 
 # A program that is not such a server has sent something.
-_FAULTS = (FramingError, ValueError, LookupError)
+_FAULTS = (FramingError, ValueError, LookupError, StoreUnavailableError)
 # Reasons to end a connection after which another attempt would end in the same way.
 _FINAL = ("taken_over", "forbidden", "unsupported_version")
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
@@ -194,7 +193,7 @@ class _Link(asyncio.Protocol):
         self._parser.feed(data)
         try:
             while (body := self._parser.next()) is not None:
-                self._receive(self, orjson.loads(body))
+                self._receive(self, decode(body, "The message"))
         except _FAULTS:
             logger.exception("Closed a connection: the other side does not speak this protocol")
             self.close()
@@ -337,6 +336,8 @@ class Client:
         Raises:
             CommandRefused: It was refused.
             OutcomeUnknown: The server did not answer in time, or no longer knows the outcome.
+            TypeError: The payload has a value that JSON does not have.
+            ValueError: A command with this id still waits for its answer.
         """
         async with self._slots:
             if id is None:
@@ -397,6 +398,8 @@ class Client:
             raise self._end
         if not (is_repeatable or self._link):
             raise ConnectionError(_ENDED)
+        if label in self._pending:
+            raise ValueError(f"{label} still waits for its answer: await that, or use another id")
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._pending[label] = _Pending(data, future, is_repeatable)
         if self._link:
