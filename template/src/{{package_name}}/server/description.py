@@ -3,6 +3,8 @@
 # pyright: reportPrivateUsage=false
 
 import inspect
+import itertools
+import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,11 +131,8 @@ class Schemas:
             schema = properties[member_name(name)] = self.of(each)
             if name in members:
                 schema["description"] = members[name]
-            field = handler._fields[name]
-            factory = field.default_factory
-            value = field.default if factory is MISSING else factory()
-            if value is not MISSING:
-                schema["default"] = each.to_json(each.drain(value))
+            if (default := _default_of(handler, name)) is not MISSING:
+                schema["default"] = default
         return {
             "title": handler.name,
             "description": description,
@@ -142,6 +141,14 @@ class Schemas:
             "required": handler.required,
             "additionalProperties": False,
         }
+
+
+def _default_of(handler: DataclassType, name: str) -> Any:
+    """Return the default of a member as JSON, MISSING if it has none."""
+    field, each = handler._fields[name], handler._handlers[name]
+    factory = field.default_factory
+    value = field.default if factory is MISSING else factory()
+    return value if value is MISSING else each.to_json(each.drain(value))
 
 
 _TEXT: Json = {"type": "string"}
@@ -302,27 +309,59 @@ def as_text(domains: Iterable[Domain[Any]], command: str | None = None) -> str:
 
 def _describe_domain(domain: Domain[Any], only: str | None) -> str:
     lines = [f"{domain.name}: {domain.description}".partition("\n")[0]] if only is None else []
+    messages: list[MessageType] = []
     for command in _public(domain, only):
         lines += [f"  {domain.name}.{command.name}", *_indent(command.description, 4)]
-        lines += _describe_members(command.payload, "    ")
+        lines += _describe_members(command.payload.handler, 4)
+        messages.append(command.payload)
         if command.result:
             lines += [f"    -> {command.result.cls.__name__}"]
-            lines += _describe_members(command.result, "       ")
-    if only is None:
-        for name, event in domain.events.items():
-            lines += [f"  event {domain.name}.{name}", *_indent(event.description, 4)]
-            lines += _describe_members(event, "    ")
-    return "\n".join(lines)
+            lines += _describe_members(command.result.handler, 7)
+            messages.append(command.result)
+    for name, event in domain.events.items() if only is None else ():
+        lines += [f"  event {domain.name}.{name}", *_indent(event.description, 4)]
+        lines += _describe_members(event.handler, 4)
+        messages.append(event)
+    types: dict[tuple[type, str], DataclassType | Encoded] = {}
+    for message in messages:
+        _add_types(message.handler, types)
+    return "\n".join([*lines, *itertools.chain(*map(_describe_type, types.values()))])
 
 
-def _describe_members(message: MessageType, indent: str) -> list[str]:
-    members = split_docstring(message.description)[1]
+def _describe_members(handler: DataclassType, width: int) -> list[str]:
+    members = split_docstring(handler._class.__doc__ or "")[1]
     lines: list[str] = []
-    for name, handler in message.handler._handlers.items():
-        optional = "" if name in message.handler.required else "?"
-        text = f"{indent}{member_name(name)}{optional}: {in_words_of_json(handler.name)}"
+    for name, each in handler._handlers.items():
+        text = f": {in_words_of_json(each.name)}"
+        if (default := _default_of(handler, name)) is not MISSING:
+            text = f"?{text} = {json.dumps(default)}"
+        text = f"{' ' * width}{member_name(name)}{text}"
         lines.append(f"{text}  {members[name]}" if name in members else text)
     return lines
+
+
+def _add_types(
+    handler: TypeHandler, types: dict[tuple[type, str], DataclassType | Encoded]
+) -> None:
+    """Add the types of the values of a type, those that its name does not explain."""
+    parts = [*handler._handlers.values()] if isinstance(handler, DataclassType) else handler.parts
+    for part in [*parts, handler.key] if isinstance(handler, DictOf) else parts:
+        if isinstance(part, DataclassType | Encoded):
+            if (key := (part._class, part.name)) in types:
+                continue
+            types[key] = part
+        if not isinstance(part, AnyJson):  # it is a part of itself
+            _add_types(part, types)
+
+
+def _describe_type(handler: DataclassType | Encoded) -> list[str]:
+    title, text = f"  type {handler.name}", _indent(handler._class.__doc__ or "", 4)
+    if isinstance(handler, DataclassType):
+        return [title, *text, *_describe_members(handler, 4)]
+    schema = Schemas().of(handler)
+    if "enum" in schema:
+        return [title, *text, f"    {' | '.join(map(json.dumps, schema['enum']))}"]
+    return [title, f"    {', '.join(schema.values())}"]
 
 
 def _indent(text: str, width: int) -> list[str]:
