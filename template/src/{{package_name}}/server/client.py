@@ -8,6 +8,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -250,22 +251,25 @@ class Client:
         *,
         client: str | None = None,
         token: str | None = None,
+        data: Path | None = None,
     ) -> "Client":
         """Return a client of a server on this machine.
 
         Args:
-            address: The address that the server has printed; None for the default one.
+            address: The address that the server has printed; None for the one that a server on a
+                TCP port has left in its data folder, or else the default one.
             name: The name that others see as the source of events.
             client: The id of an earlier client, to send one of its commands again. It must not
                 be connected any more.
             token: The token of a server on a TCP port; by default it is read from the data folder.
+            data: The data folder of the server, if it is not the default one.
 
         Raises:
             ValueError: The address is not one of this machine.
         """
 
         def place() -> Address:
-            return Address.parse(str(address)) if address else find_address()
+            return Address.parse(str(address)) if address else find_address(data)
 
         async def dial(link: Callable[[], _Link]) -> None:
             loop, to = asyncio.get_running_loop(), place()
@@ -278,7 +282,12 @@ class Client:
                 raise ConnectionError(f"{to}: {error.strerror or error}") from error
 
         def find_token() -> str | None:
-            return token if token or place().path else read_token(data_folder())
+            if token or place().path:
+                return token
+            try:
+                return read_token(data or data_folder())
+            except OSError as error:
+                raise OSError(f"cannot read its token, {error}: give its data folder") from error
 
         if address:
             place()  # a wrong one raises here

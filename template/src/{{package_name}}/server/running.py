@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..state import open_store
 from ..state.shared import EditJournal, LocalLog, Session
-from .address import Address, hold
+from .address import ADDRESS_FILE, Address, hold
 from .background import start_background_work
 from .dispatcher import Dispatcher
 from .domains import DOMAINS, history
@@ -85,6 +85,8 @@ async def assembled(settings: Settings) -> AsyncGenerator[Server]:
     """
     lock = hold(settings.data / "server", settings.data)
     with lock, contextlib.closing(open_store(settings.store)) as store:
+        # Of a server that was killed: this one may listen elsewhere.
+        (settings.data / ADDRESS_FILE).unlink(missing_ok=True)
         project_store = ProjectStore(store, settings.versions)
         dispatcher = make_dispatcher()
         session = await _open_session(dispatcher, settings, project_store)
