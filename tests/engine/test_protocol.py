@@ -224,8 +224,8 @@ async def _serving(server: Callable[[str], Any], folder: Path) -> AsyncGenerator
     address = server("address").Address(path=folder / "s")
     limits = server("limits").Limits(commands_per_second=1e9, burst=10**9)
     running = server("server").Server(dispatcher, session, address, limits)
-    await running.start()
     try:
+        await running.start()
         yield running
     finally:
         await running.stop()
