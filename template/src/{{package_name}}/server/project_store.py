@@ -1,6 +1,7 @@
 """The stored form of projects: the current version of each, the ones before it, and a draft."""
 
 import logging
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -45,10 +46,12 @@ class Found(NamedTuple):
 
 
 class ProjectStore:
-    """Projects under the keys `project:<id>`, `version:<id>:<number>` and `draft:<id>`.
+    """Projects under the keys `project:<id>`, `draft:<id>` and `version:<id>:<number>:<token>`.
 
-    The current version is complete under its key, which is replaced at once, so a save that is
-    killed leaves the old version or the new one. The methods may be called from any thread.
+    The first two are small: each names the key of a version, which is stored before and never
+    replaced. So a save that is killed leaves the old version or the new one, and a list reads no
+    whole project. A `project:<id>` that is complete itself, from another program, is read too.
+    The methods may be called from any thread.
 
     Args:
         store: The store. Other processes may use it too.
@@ -69,10 +72,10 @@ class ProjectStore:
         if newer and newer["version"] < base:
             newer = None
         if newer and (draft == "newer" or not (current or draft)):
-            return _found(newer, base, is_draft=True)
+            return self._found(newer, base, is_draft=True)
         if current is None:
             raise _unknown(project)
-        found = _found(current, base)
+        found = self._found(current, base)
         if newer and draft is None:
             return found._replace(newer_draft=newer["saved_at"])
         return found
@@ -85,12 +88,13 @@ class ProjectStore:
         """
         current = self._current(project)
         if version == current["version"]:
-            return _found(current, version)
-        if (older := self._load(f"version:{project}:{version}")) is None:
-            known = [each.version for each in _versions_of(current)]
-            message = f"There is no version {version} of project {project!r}: kept are {known}"
-            raise Refused("unknown_version", message, version=version, known=known)
-        return _found(older, current["version"])
+            return self._found(current, version)
+        for number, _, key in current["older"]:
+            if number == version:
+                return self._found({"content": key}, current["version"])
+        known = [each.version for each in _versions_of(current)]
+        message = f"There is no version {version} of project {project!r}: kept are {known}"
+        raise Refused("unknown_version", message, version=version, known=known)
 
     def save(
         self,
@@ -124,31 +128,35 @@ class ProjectStore:
         )
         if found != expected and not is_unlogged:
             raise _conflict(project, expected, found)
-        older = _versions_of(record.value)[: self._kept - 1] if record else []
+        older: list[Any] = []
+        if record and self._kept > 1:
+            former, _ = self._store_content(project, found, record.value)
+            older = [[found, former["saved_at"], former["content"]], *former["older"]]
+            older = older[: self._kept - 1]
         version, saved_at = found + 1, _now()
         value = _value(name, version, saved_at, content)
-        value["older"] = [[each.version, each.saved_at] for each in older]
-        value["epoch"] = epoch
-        is_durable = True
-        if record and older:
-            # Each writer of version N + 1 writes the same copy of version N.
-            is_durable &= _is_durable(self._store.save, f"version:{project}:{found}", record.value)
+        head, is_durable = self._store_content(project, version, value)
         try:
             is_durable &= _is_durable(
                 self._store.save,
                 f"project:{project}",
-                value,
+                {**head, "older": older, "epoch": epoch},
                 expected_version=record.version if record else 0,
             )
         except ConflictError as error:
+            _is_durable(self._store.delete, head["content"])
             raise _conflict(project, expected, self._current(project)["version"]) from error
-        self._forget(project, {each.version for each in older})
+        self._forget(project, version, {head["content"], *(key for *_, key in older)})
         return Saved(project, name, version, saved_at, is_durable)
 
     def save_draft(self, project: str, name: str, version: int, content: Content) -> str:
         """Store a draft that stands on a version, and return the time."""
-        value = _value(name, version, _now(), content)
-        _is_durable(self._store.save, f"draft:{project}", value)
+        former, value = self._load(f"draft:{project}"), _value(name, version, _now(), content)
+        # As of the next version: other servers that save this one leave it alone.
+        head, _ = self._store_content(project, version + 1, value)
+        _is_durable(self._store.save, f"draft:{project}", head)
+        if former and "content" in former:
+            _is_durable(self._store.delete, former["content"])
         return str(value["saved_at"])
 
     def list_all(self) -> list[StoredProject]:
@@ -169,6 +177,27 @@ class ProjectStore:
         record = self._store.load(key)
         return record.value if record else None
 
+    def _store_content(
+        self, project: str, number: int, value: dict[str, Any]
+    ) -> tuple[dict[str, Any], bool]:
+        """Store a value under a key of its own, unless it only names such a key.
+
+        Returns:
+            The value with the key instead of the content, and whether it survives a power cut.
+        """
+        if "content" in value:
+            return value, True
+        key = f"version:{project}:{number}:{secrets.token_hex(8)}"
+        head = {name: each for name, each in value.items() if name not in Content._fields}
+        return {**head, "content": key}, _is_durable(self._store.save, key, value)
+
+    def _found(self, head: dict[str, Any], version: int, *, is_draft: bool = False) -> Found:
+        value = self._load(head["content"]) if "content" in head else head
+        if value is None:
+            raise LookupError(f"{head['content']} was deleted: open it again, or another version")
+        content = Content(value["view"], value["classes"])
+        return Found(value["name"], version, content, is_draft=is_draft)
+
     def _current(self, project: str) -> dict[str, Any]:
         if (current := self._load(f"project:{project}")) is None:
             raise _unknown(project)
@@ -186,12 +215,15 @@ class ProjectStore:
             draft["saved_at"] if draft else None,
         )
 
-    def _forget(self, project: str, kept: set[int]) -> None:
-        """Delete the draft, and the versions that are not to be kept."""
-        copies = self._store.keys(f"version:{project}:")
-        superseded = [key for key in copies if int(key.rpartition(":")[2]) not in kept]
-        for key in (f"draft:{project}", *superseded):
-            _is_durable(self._store.delete, key)
+    def _forget(self, project: str, version: int, kept: set[str]) -> None:
+        """Delete the draft, and what is not kept of a version and those before it."""
+        _is_durable(self._store.delete, f"draft:{project}")
+        for key in {*self._store.keys(prefix := f"version:{project}:")} - kept:
+            number, _, token = key.removeprefix(prefix).partition(":")
+            # A later one is that of another server, which saves now. With a colon, it is not an id
+            # of this project.
+            if ":" not in token and number.isdecimal() and int(number) <= version:
+                _is_durable(self._store.delete, key)
 
 
 def _now() -> str:
@@ -202,14 +234,9 @@ def _value(name: str, version: int, saved_at: str, content: Content) -> dict[str
     return {"name": name, "version": version, "saved_at": saved_at, **content._asdict()}
 
 
-def _found(value: dict[str, Any], version: int, *, is_draft: bool = False) -> Found:
-    content = Content(value["view"], value["classes"])
-    return Found(value["name"], version, content, is_draft=is_draft)
-
-
 def _versions_of(value: dict[str, Any]) -> list[StoredVersion]:
     current = StoredVersion(value["version"], value["saved_at"])
-    return [current, *(StoredVersion(*each) for each in value["older"])]
+    return [current, *(StoredVersion(number, at) for number, at, _ in value["older"])]
 
 
 def _is_durable(change: Callable[..., object], *arguments: Any, **options: Any) -> bool:
