@@ -29,6 +29,8 @@ _FINAL = ("taken_over", "forbidden", "unsupported_version")
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _HELLO = "hello"
 _ENDED = "The server has ended"
+# Those that `Event` has too.
+_EVENT_MEMBERS = ("id", "domain", "command", "payload", "correlation_id", "source", "timestamp")
 # Above the number of every event of an entry.
 _WHOLE = 1 << 53
 
@@ -579,17 +581,8 @@ class Client:
         self._last_event = this
         # More events of the same entry may follow.
         self._advance(Position(place.epoch, place.seq - 1))
-        event = Event(
-            message["id"],
-            message["domain"],
-            message["command"],
-            message["payload"],
-            message["correlation_id"],
-            message["source"],
-            message["timestamp"],
-            place,
-            message,
-        )
+        members = {name: message[name] for name in _EVENT_MEMBERS}
+        event = Event(**members, position=place, envelope=message)
         for stream in self._streams:
             stream.offer(event)
 

@@ -23,6 +23,7 @@ from .payloads import JSON_TYPES, MessageType, in_words_of_json, member_name
 from .samples import Sampler
 
 Json = dict[str, Any]
+_Types = dict[tuple[type, str], DataclassType | Encoded]
 
 JSON_SCHEMA = "application/schema+json;version=draft-2020-12"
 _FORMATS: Mapping[type, Json] = {
@@ -309,23 +310,22 @@ def as_text(domains: Iterable[Domain[Any]], command: str | None = None) -> str:
 
 def _describe_domain(domain: Domain[Any], only: str | None) -> str:
     lines = [f"{domain.name}: {domain.description}".partition("\n")[0]] if only is None else []
-    messages: list[MessageType] = []
+    types: _Types = {}
     for command in _public(domain, only):
         lines += [f"  {domain.name}.{command.name}", *_indent(command.description, 4)]
-        lines += _describe_members(command.payload.handler, 4)
-        messages.append(command.payload)
+        lines += _describe_message(command.payload, 4, types)
         if command.result:
             lines += [f"    -> {command.result.cls.__name__}"]
-            lines += _describe_members(command.result.handler, 7)
-            messages.append(command.result)
+            lines += _describe_message(command.result, 7, types)
     for name, event in domain.events.items() if only is None else ():
         lines += [f"  event {domain.name}.{name}", *_indent(event.description, 4)]
-        lines += _describe_members(event.handler, 4)
-        messages.append(event)
-    types: dict[tuple[type, str], DataclassType | Encoded] = {}
-    for message in messages:
-        _add_types(message.handler, types)
+        lines += _describe_message(event, 4, types)
     return "\n".join([*lines, *itertools.chain(*map(_describe_type, types.values()))])
+
+
+def _describe_message(message: MessageType, width: int, types: _Types) -> list[str]:
+    _add_types(message.handler, types)
+    return _describe_members(message.handler, width)
 
 
 def _describe_members(handler: DataclassType, width: int) -> list[str]:
@@ -340,9 +340,7 @@ def _describe_members(handler: DataclassType, width: int) -> list[str]:
     return lines
 
 
-def _add_types(
-    handler: TypeHandler, types: dict[tuple[type, str], DataclassType | Encoded]
-) -> None:
+def _add_types(handler: TypeHandler, types: _Types) -> None:
     """Add the types of the values of a type, those that its name does not explain."""
     parts = [*handler._handlers.values()] if isinstance(handler, DataclassType) else handler.parts
     for part in [*parts, handler.key] if isinstance(handler, DictOf) else parts:

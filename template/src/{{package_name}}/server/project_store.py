@@ -75,10 +75,8 @@ class ProjectStore:
             return self._found(newer, base, is_draft=True)
         if current is None:
             raise _unknown(project)
-        found = self._found(current, base)
-        if newer and draft is None:
-            return found._replace(newer_draft=newer["saved_at"])
-        return found
+        newer_draft = newer["saved_at"] if newer and draft is None else None
+        return self._found(current, base)._replace(newer_draft=newer_draft)
 
     def read_version(self, project: str, version: int) -> Found:
         """Return a version of a project, to be saved as the one after the current version.
