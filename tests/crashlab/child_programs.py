@@ -4,8 +4,8 @@
 names, injects the fault, if any, and runs the program. SUBJECT is one of
 
 - the path of an emitted `persistence.py`;
-- `stores:PACKAGE:PATHS` or `bindings:PACKAGE:PATHS`, an emitted package and the folders it is
-  imported from.
+- `stores:PACKAGE:PATHS`, `bindings:PACKAGE:PATHS` or `projects:PACKAGE:PATHS`, an emitted package
+  and the folders it is imported from.
 
 The tests never import this module: a fault in the emitted code stays in the process
 that is killed, cut off or traced.
@@ -839,13 +839,80 @@ class BindingPrograms(_PackagePrograms):
         say(changed)
 
 
+class ProjectPrograms(_PackagePrograms):
+    """Programs that save projects, and a fault for them."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(package)
+        self._module: Any = importlib.import_module(f"{package}.server.project_store")
+
+    def _save(self, store: Any, number: str, text: str) -> None:
+        content = self._module.Content({"number": int(number), "text": text}, {})
+        projects = self._module.ProjectStore(store, kept=2)
+        projects.save("p_1", f"Song {number}", int(number) - 1, content)
+
+    def prepare(self, url: str, text: str) -> None:
+        """Save three versions, of which two are kept, and a draft."""
+        with self._state.open_store(url) as store:
+            for number in "123":
+                self._save(store, number, text)
+            content = self._module.Content({"number": 0, "text": text}, {})
+            self._module.ProjectStore(store).save_draft("p_1", "Draft", 3, content)
+
+    def save(self, url: str, text: str) -> None:
+        """Save a fourth version, between two calls that are rare, for a tracer to see."""
+        store = self._state.open_store(url)
+        store.load("project:p_1")
+        os.getppid()
+        answer = outcome(lambda: self._save(store, "4", text))
+        os.getppid()
+        say(answer)
+        os._exit(0)
+
+    def content_saved_last(self) -> None:
+        """Name the content in the project before it is stored."""
+        store_content = self._module.ProjectStore._store_content
+        save = self._module.ProjectStore.save
+
+        def name_content(projects: Any, *arguments: Any) -> Any:
+            real, store = projects._store, _Postponing(projects._store)
+            projects._store = store
+            try:
+                return store_content(projects, *arguments)
+            finally:
+                projects._store = real
+                late.extend(store.saves)
+
+        def save_late(projects: Any, *arguments: Any) -> Any:
+            saved = save(projects, *arguments)
+            for each in late:
+                projects._store.save(*each)
+            late.clear()
+            return saved
+
+        late: list[tuple[Any, ...]] = []
+        self._module.ProjectStore._store_content = name_content
+        self._module.ProjectStore.save = save_late
+
+
+class _Postponing:
+    """A store that only collects the values to save."""
+
+    def __init__(self, store: Any) -> None:
+        self.saves: list[tuple[Any, ...]] = []
+
+    def save(self, *arguments: Any) -> None:
+        self.saves.append(arguments)
+
+
 def load(subject: str) -> Any:
     """Load the emitted code and return the programs for it."""
     if subject.endswith(".py"):
         return ObjectPrograms(subject)
     kind, package, paths = subject.split(":", 2)
     sys.path[:0] = paths.split(os.pathsep)
-    return {"stores": StorePrograms, "bindings": BindingPrograms}[kind](package)
+    kinds = {"stores": StorePrograms, "bindings": BindingPrograms, "projects": ProjectPrograms}
+    return kinds[kind](package)
 
 
 if __name__ == "__main__":
