@@ -5,6 +5,7 @@ internal command, under the id of the command that asked for it.
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -216,8 +217,15 @@ def _new_project(entry_id: str) -> str:
 
 def _build(cls: type[State], content: Content) -> tuple[State, str, dict[str, int]]:
     """Return the project, and its view in the form of this version of its classes."""
-    project = hydrate_view(cls, *content)
-    return project, encode(domain.name, view_unshared(project)).decode(), versions_of(cls)
+    # The garbage collector stops all threads each time that it walks a project as it grows, which
+    # is free of cycles; once it is complete, the collector leaves it out.
+    gc.disable()
+    try:
+        project = hydrate_view(cls, *content)
+        return project, encode(domain.name, view_unshared(project)).decode(), versions_of(cls)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _read(cls: type[State], states: bytes) -> Content:
