@@ -1,7 +1,10 @@
 """Render the template from the work tree, and run commands in the rendered projects."""
 
+import atexit
 import contextlib
+import copy
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -9,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -21,14 +25,16 @@ os.environ.setdefault("GIT_AUTHOR_EMAIL", "test@example.org")
 os.environ.setdefault("GIT_COMMITTER_NAME", "Test")
 os.environ.setdefault("GIT_COMMITTER_EMAIL", "test@example.org")
 
+import copier._template
 import jinja2
 import yaml
 from copier import Settings, run_copy
 from copier._jinja_ext import SandboxedEnvironment
 from copier._main import Worker
 
-# Hundreds of projects are rendered from the same templates: compile each template once, and
-# start no git for each file, which only repairs modes where git is configured to ignore them.
+# Hundreds of projects are rendered from the same templates: compile each template once, read each
+# configuration once, and start no git for each file, which only repairs modes where git is
+# configured to ignore them.
 _compile: Any = SandboxedEnvironment.compile
 _compiled: dict[tuple[object, ...], Any] = {}
 
@@ -43,8 +49,50 @@ def _compile_once(
     return _compiled[source, name]
 
 
-setattr(SandboxedEnvironment, "compile", _compile_once)  # noqa: B010 - mypy forbids an assignment
-setattr(Worker, "_sync_git_index_executable_bit", lambda *_: None)  # noqa: B010
+_load_configuration: Any = copier._template.load_template_config
+_configurations: dict[bytes, Any] = {}
+
+
+def _load_configuration_once(path: Path) -> Any:
+    content = path.read_bytes()
+    if content not in _configurations:
+        _configurations[content] = _load_configuration(path)
+    return copy.deepcopy(_configurations[content])
+
+
+_render_files: Any = Worker._render_template
+
+
+def _render_with_one_context(worker: Worker) -> None:
+    """Compute the context once for all files: their answers are the same."""
+    _ = worker.answers_relpath  # computed first: that changes its context
+    context = worker._render_context()
+    vars(worker)["_render_context"] = lambda: dict(context)
+    try:
+        _render_files(worker)
+    finally:
+        del vars(worker)["_render_context"]
+
+
+_find_answers: Any = vars(Worker)["answers_relpath"].fget
+
+
+def _find_answers_once(worker: Worker) -> Path:
+    if "_answers_path" not in vars(worker):
+        vars(worker)["_answers_path"] = _find_answers(worker)
+    else:
+        worker.jinja_env.preprocess("")  # as above
+    return vars(worker)["_answers_path"]  # type: ignore[no-any-return]
+
+
+for _owner, _name, _faster in (  # mypy forbids assignments
+    (SandboxedEnvironment, "compile", _compile_once),
+    (copier._template, "load_template_config", _load_configuration_once),
+    (Worker, "_render_template", _render_with_one_context),
+    (Worker, "answers_relpath", property(_find_answers_once)),
+    (Worker, "_sync_git_index_executable_bit", lambda *_: None),
+):
+    setattr(_owner, _name, _faster)
 
 REPOSITORY = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
@@ -69,6 +117,7 @@ def import_module(name: str) -> Any:
     return module
 
 
+@functools.cache
 def questions() -> dict[str, dict[str, Any]]:
     """Return the questions of copier.yml by name, computed ones included."""
     configuration = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
@@ -87,6 +136,14 @@ def copy_template(destination: Path) -> Path:
     return destination
 
 
+@functools.cache
+def _copy_of_this_template() -> Path:
+    """Copy the template once for this process, which changes nothing in it."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return copy_template(Path(folder) / "template")
+
+
 def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Path:
     """Render a project with the defaults and these answers, without trusting the template.
 
@@ -95,7 +152,7 @@ def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Pa
     unknown = answers.keys() - questions().keys()
     assert not unknown, f"no such questions: {unknown}"
     if template == REPOSITORY:
-        template = copy_template(destination.with_name(f"{destination.name}-template"))
+        template = _copy_of_this_template()
     run_copy(
         str(template),
         destination,
