@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ with contextlib.suppress(FileNotFoundError):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*components): what the test cannot do without")
+    config.addinivalue_line("markers", "in_memory: its files need no disk")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,11 +61,22 @@ def public_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Path]:
+def memory() -> Iterator[Path]:
     """Return a folder in memory, for tests that should not wait for a disk."""
     in_memory = Path("/dev/shm")  # noqa: S108 - only for private folders in it
-    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else tmp_path) as folder:
+    enough = in_memory.is_dir() and shutil.disk_usage(in_memory).free > 1 << 30
+    with tempfile.TemporaryDirectory(dir=in_memory if enough else None) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder for the test: in memory where its mark says so, and Copier's in it."""
+    if not request.node.get_closest_marker("in_memory"):
+        return request.getfixturevalue("tmp_path")  # type: ignore[no-any-return]
+    memory: Path = request.getfixturevalue("memory")
+    monkeypatch.setattr(tempfile, "tempdir", str(memory))
+    return memory
 
 
 @pytest.fixture

@@ -20,6 +20,13 @@ from typing import Any
 
 # Read once, when copier is imported: no user's git settings may change a result.
 os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
+# The repositories of tests live for seconds: git need not compress, tidy or sync them.
+_GIT_SETTINGS = {"core.compression": "0", "core.fsync": "none", "gc.auto": "0"}
+_GIT_SETTINGS |= {"maintenance.auto": "false"}
+os.environ["GIT_CONFIG_COUNT"] = str(len(_GIT_SETTINGS))
+for _number, (_key, _value) in enumerate(_GIT_SETTINGS.items()):
+    os.environ[f"GIT_CONFIG_KEY_{_number}"] = _key
+    os.environ[f"GIT_CONFIG_VALUE_{_number}"] = _value
 os.environ.setdefault("GIT_AUTHOR_NAME", "Test")
 os.environ.setdefault("GIT_AUTHOR_EMAIL", "test@example.org")
 os.environ.setdefault("GIT_COMMITTER_NAME", "Test")
@@ -96,6 +103,7 @@ for _owner, _name, _faster in (  # mypy forbids assignments
 
 REPOSITORY = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
+TEMPORARY = tempfile.gettempdir()  # for a whole process: a test may have another one
 TEMPLATE_PARTS = ("copier.yml", "includes", "template")
 
 
@@ -139,7 +147,7 @@ def copy_template(destination: Path) -> Path:
 @functools.cache
 def _copy_of_this_template() -> Path:
     """Copy the template once for this process, which changes nothing in it."""
-    folder = tempfile.mkdtemp()
+    folder = tempfile.mkdtemp(dir=TEMPORARY)
     atexit.register(shutil.rmtree, folder)
     return copy_template(Path(folder) / "template")
 
@@ -183,6 +191,14 @@ def run(
             f"{shown} ended with {result.returncode}:\n{result.stdout}{result.stderr}"
         )
     return result
+
+
+def copy_state(state: str, destination: Path) -> Path:
+    """Copy the template as it was in a commit, without the history."""
+    archive = destination.with_name(f"{destination.name}.tar")
+    run("git", "archive", f"--output={archive}", state, *TEMPLATE_PARTS, cwd=REPOSITORY)
+    shutil.unpack_archive(archive, destination)
+    return destination
 
 
 def git(project: Path, *arguments: str) -> str:
@@ -230,6 +246,18 @@ def render_once(shared: Path, **answers: Any) -> Path:
         if missing:
             render(project, **answers)
     return project
+
+
+def released_template(shared: Path, destination: Path) -> Path:
+    """Copy a repository of the template that was released once, as it is now, as v1.0.0."""
+    released = shared / "released"
+    with making(released) as missing:
+        if missing:
+            commit_all(copy_template(released), "First release")
+            git(released, "tag", "v1.0.0")
+            # Copier clones it in every update, and git one file sooner than hundreds.
+            git(released, "repack", "-a", "-d", "--quiet")
+    return shutil.copytree(released, destination)
 
 
 class Environment:

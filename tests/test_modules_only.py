@@ -16,10 +16,12 @@ from support import (
     copy_template,
     files_of,
     git,
+    released_template,
     render,
     run,
 )
 
+pytestmark = pytest.mark.in_memory
 ADDED = {
     ".copier-answers.yml",
     "{package}/utils/__init__.py",
@@ -198,11 +200,9 @@ def test_a_package_that_cannot_get_the_modules_is_refused_with_a_way_out(
 
 
 def test_a_project_of_before_this_question_keeps_its_modules_where_they_are(
-    tmp_path: Path,
+    tmp_path: Path, shared: Path
 ) -> None:
-    template = copy_template(tmp_path / "template")
-    commit_all(template)
-    git(template, "tag", "v1.0.0")
+    template = released_template(shared, tmp_path / "template")
     project = make_package(tmp_path / "project", "theirs")
     commit_all(project)
     render(project, template, project_type="modules_only", package_name="theirs")
@@ -216,10 +216,8 @@ def test_a_project_of_before_this_question_keeps_its_modules_where_they_are(
     assert files_of(project) == {**before, answers.name: stored.encode()}
 
 
-def test_an_existing_utils_package_keeps_its_init_file(tmp_path: Path) -> None:
-    template = copy_template(tmp_path / "template")
-    commit_all(template)
-    git(template, "tag", "v1.0.0")
+def test_an_existing_utils_package_keeps_its_init_file(tmp_path: Path, shared: Path) -> None:
+    template = released_template(shared, tmp_path / "template")
     project = make_package(tmp_path / "project", "src/theirs")
     theirs = project / "src/theirs/utils/__init__.py"
     theirs.parent.mkdir()
@@ -305,11 +303,10 @@ def test_a_published_package_takes_the_modules_and_updates_them(
     stores: list[str],
     sources: Path,
     tmp_path: Path,
+    shared: Path,
     environment: ProjectEnvironment,
 ) -> None:
-    template = copy_template(tmp_path / "template")
-    commit_all(template)
-    git(template, "tag", "v1.0.0")
+    template = released_template(shared, tmp_path / "template")
     project = unpack(sources, package, tmp_path / package)
     before = files_of(project)
 

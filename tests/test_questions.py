@@ -13,6 +13,7 @@ from checks import load_yaml
 from jinja2 import Template
 from support import REPOSITORY, files_of, questions, render
 
+pytestmark = pytest.mark.in_memory
 BAD_ANSWERS = [
     ("project_name", "", "weather-station"),
     ("project_name", "-station", "weather-station"),

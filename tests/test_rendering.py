@@ -8,6 +8,7 @@ from answers import PROJECT_TYPES, everything, label, nothing, pairwise
 from checks import find_faults
 from support import ProjectEnvironment, files_of, render
 
+pytestmark = pytest.mark.in_memory
 COMBINATIONS = [
     *(make(project_type) for project_type in PROJECT_TYPES for make in (everything, nothing)),
     *pairwise(),

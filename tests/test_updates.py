@@ -13,18 +13,26 @@ from checks import find_faults, load_yaml
 from copier import Settings, run_update
 from jinja2 import StrictUndefined, meta
 from jinja2.sandbox import SandboxedEnvironment
-from support import REPOSITORY, commit_all, copy_template, files_of, git, render, run
+from support import (
+    REPOSITORY,
+    commit_all,
+    copy_state,
+    copy_template,
+    files_of,
+    git,
+    released_template,
+    render,
+    run,
+)
 
+pytestmark = pytest.mark.in_memory
 CONFLICT = re.compile(r"^(<<<<<<<|>>>>>>>)", re.MULTILINE)
 
 
 @pytest.fixture
-def template(tmp_path: Path) -> Path:
+def template(tmp_path: Path, shared: Path) -> Path:
     """The template as a repository of its own, released once as it is now."""
-    folder = copy_template(tmp_path / "template")
-    commit_all(folder, "First release")
-    git(folder, "tag", "v1.0.0")
-    return folder
+    return released_template(shared, tmp_path / "template")
 
 
 def release(template: Path, tag: str) -> None:
@@ -298,9 +306,8 @@ STATES += [("HEAD", each) for each in ("cli_tool", "modules_only")]
 def test_an_untouched_project_of_every_earlier_state_becomes_a_fresh_copy(
     state: str, project_type: str, tmp_path: Path
 ) -> None:
-    template = tmp_path / "template"
-    run("git", "clone", "--quiet", "--no-tags", REPOSITORY, template, cwd=tmp_path)
-    git(template, "checkout", "--quiet", "-B", "released", state)
+    template = copy_state(state, tmp_path / "template")
+    commit_all(template, "That one")
     git(template, "tag", "v0.0.1")
     project = start(template, tmp_path / "sample", project_type=project_type)
     for part in ("includes", "template"):
