@@ -174,15 +174,17 @@ def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[st
 @functools.cache
 def pattern_of_feature(feature: str) -> str:
     """Return a pattern for the files and the exported names that a project lacks without it."""
+    names = _names_in_library() - _names_in_library(feature)
+    return "|".join(rf"(?<![\w/.-]){re.escape(name)}(?!\w)" for name in names) or "$^"
+
+
+@functools.cache
+def _names_in_library(*without: str) -> set[str]:
+    answers: dict[str, Any] = dict.fromkeys(FEATURES, True) | dict.fromkeys(without, False)
+    answers |= {"project_type": "library", "package_name": "sample"}
+    answers |= {"state_stores": [*STORE_LEAK_PATTERNS]}
     with tempfile.TemporaryDirectory() as folder:
-        answers: dict[str, Any] = dict.fromkeys(FEATURES, True)
-        answers |= {"project_type": "library", "package_name": "sample"}
-        answers |= {"state_stores": [*STORE_LEAK_PATTERNS]}
-        with_it = _names_of(render(Path(folder) / "with", **answers))
-        without_it = _names_of(render(Path(folder) / "without", **{**answers, feature: False}))
-    return (
-        "|".join(rf"(?<![\w/.-]){re.escape(name)}(?!\w)" for name in with_it - without_it) or "$^"
-    )
+        return _names_of(render(Path(folder) / "sample", **answers))
 
 
 def _names_of(project: Path) -> set[str]:

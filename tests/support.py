@@ -238,6 +238,17 @@ def making(folder: Path) -> Iterator[bool]:
         complete.touch()
 
 
+@contextlib.contextmanager
+def using_mypy(cache: Path) -> Iterator[dict[str, str]]:
+    """Give mypy a cache that all projects share, as most of its files are theirs too.
+
+    Yields:
+        The variables of its environment. One process at a time has the cache.
+    """
+    with making(cache):
+        yield {"MYPY_CACHE_DIR": str(cache)}
+
+
 def render_once(shared: Path, **answers: Any) -> Path:
     """Render a project that every test of this run may read, and none may change."""
     key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]

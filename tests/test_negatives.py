@@ -1,5 +1,6 @@
 """The checks can fail: planted faults are caught, in emitted projects and by this suite."""
 
+import contextlib
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -9,7 +10,14 @@ from typing import Any
 import pytest
 from answers import asked, everything
 from checks import find_faults
-from support import ProjectEnvironment, commit_all, render, render_once
+from support import (
+    Environment,
+    ProjectEnvironment,
+    commit_all,
+    render,
+    render_once,
+    using_mypy,
+)
 
 ANSWERS = everything("cli_tool", state_stores=[])
 
@@ -145,24 +153,38 @@ CAUGHT_BY_THE_PROJECT = {
     ),
     "an uncovered branch": (
         append("src/sample/registry.py", "\n\ndef _f(x: int) -> int:\n    return x if x else 1\n"),
-        "pytest --cov --cov-fail-under=100",
-        "Coverage failure",
+        (
+            "pytest tests/test_registry.py tests/test_cli.py --cov=sample.registry"
+            " --cov-fail-under=100 -p no:randomly"
+        ),
+        # Of all statements, one is missed.
+        r"registry\.py +\d+ +1 .*Required test coverage of 100% not reached",
     ),
 }
 
 
+@pytest.fixture
+def installed(shared: Path, environment: ProjectEnvironment) -> Environment:
+    """The project without faults, installed: where Python is, a copy of it is found before it."""
+    return environment.install_once(render_once(shared, **ANSWERS))
+
+
 @pytest.mark.parametrize("fault", CAUGHT_BY_THE_PROJECT)
 def test_the_projects_own_checks_catch(
-    fault: str, project: Path, environment: ProjectEnvironment
+    fault: str, project: Path, environment: ProjectEnvironment, shared: Path, installed: Environment
 ) -> None:
     inject_fault, command, words = CAUGHT_BY_THE_PROJECT[fault]
     inject_fault(project)
     tool, *arguments = command.split()
     run = environment.run
-    if tool == "pytest":  # the other tools read the project as it lies there
-        run = environment.install_project(project).run_module
-    with pytest.raises(AssertionError, match=f"(?s)ended with.*{words}"):
-        run(tool, *arguments, cwd=project)
+    with contextlib.ExitStack() as stack:
+        own: dict[str, str] = {}
+        if tool == "pytest":  # the other tools read the project as it lies there
+            run, own = installed.run_module, {"PYTHONPATH": str(project / "src")}
+        elif tool == "mypy":
+            own = stack.enter_context(using_mypy(shared / "mypy-linux"))
+        with pytest.raises(AssertionError, match=f"(?s)ended with.*{words}"):
+            run(tool, *arguments, cwd=project, env=own)
 
 
 def test_conflict_markers_are_caught_before_a_commit(
@@ -182,12 +204,13 @@ def test_a_hanging_test_fails_after_the_timeout(project: Path) -> None:
 
 
 def test_the_tests_of_the_project_run_without_those_of_the_template(
-    project: Path, environment: ProjectEnvironment
+    project: Path, installed: Environment
 ) -> None:
-    installed = environment.install_project(project)
+    path = {"PYTHONPATH": str(project / "src")}
 
     def collect(marker: str) -> set[str]:
-        listed = installed.run_module("pytest", "-q", "--collect-only", "-m", marker, cwd=project)
+        options = ("-q", "--collect-only", "-m", marker)
+        listed = installed.run_module("pytest", *options, cwd=project, env=path)
         return {line.split("::")[0] for line in listed.splitlines() if "::" in line}
 
     of_template, own = collect("template"), collect("not template")

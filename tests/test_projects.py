@@ -1,5 +1,6 @@
 """A rendered project works: its tests, types, documentation and packages, on each Python."""
 
+import functools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from support import (
     render,
     render_once,
     run,
+    using_mypy,
 )
 
 # The files in state/ are the same in every type; they are tried where most depends on them.
@@ -86,40 +88,65 @@ SHARED = {f"utils/{module}.py": f"utils/test_{module}.py" for module in MODULES}
 }
 
 
+# Whether the tests reach a branch must not depend on chance: other Pythons run them in any order.
+IN_ORDER = ("-p", "no:randomly", "-p", "no:cacheprovider")
+
+
 def skipping(tests: Iterable[str]) -> list[str]:
     return [f"--ignore=tests/{each}" for each in tests]
 
 
-def same_as_in_the_library(project: Path, shared: Path) -> dict[str, str]:
-    """Return those modules that the library has too, with the same tests, which it runs."""
-    library = render_once(shared, **LIBRARY)
-    if project == library:
+# The server stands on the state, and its tests are skipped only where both are the same.
+WITH_SERVER = SHARED | {"server": "server", "state/typed": "state/typed"}
+NEEDED = {"server": ("server", "state")}
+# Typed state is tried where there is every store, which is in the library, and where there is none.
+WITHOUT_STORES = CHOSEN[0]
+
+
+@functools.cache
+def content(project: Path, module: str) -> dict[Path, bytes]:
+    """Return the files of a module, its tests, and those of the modules that it needs."""
+    needed = NEEDED.get(module, (module,))
+    parts = [f"src/sample/{each}" for each in needed]
+    parts += [f"tests/{WITH_SERVER[each]}" for each in needed]
+    paths = [path for part in parts for path in (project / part, *(project / part).rglob("*.py"))]
+    return {path.relative_to(project): path.read_bytes() for path in paths if path.is_file()}
+
+
+def run_elsewhere(answers: dict[str, Any], shared: Path) -> dict[str, str]:
+    """Return those modules that are the same, with the same tests, in a project that runs them.
+
+    That is the library or one of the projects before this one.
+    """
+    if answers == LIBRARY:
         return {}
-
-    def content(of: Path, module: str) -> dict[Path, bytes]:
-        parts = (of / f"src/sample/{module}", of / f"tests/{SHARED[module]}")
-        paths = [path for part in parts for path in (part, *part.rglob("*.py"))]
-        return {path.relative_to(of): path.read_bytes() for path in paths if path.is_file()}
-
-    return {
+    project = render_once(shared, **answers)
+    others = [LIBRARY, *CHOSEN[: CHOSEN.index(answers)]]
+    found = {
         module: tests
-        for module, tests in SHARED.items()
-        if content(project, module) == content(library, module)
+        for module, tests in WITH_SERVER.items()
+        if (project / "src/sample" / module).exists()
+        and content(project, module)
+        in (content(render_once(shared, **other), module) for other in others)
     }
+    if answers == WITHOUT_STORES:
+        del found["state/typed"]
+    return found
 
 
 @chosen
 def test_the_tests_pass_and_reach_every_branch(
-    project: Path, installed: Environment, shared: Path, tmp_path: Path
+    project: Path, answers: dict[str, Any], installed: Environment, shared: Path, tmp_path: Path
 ) -> None:
     home, configuration = tmp_path / "home", tmp_path / "pyproject.toml"
     home.mkdir()
-    elsewhere = same_as_in_the_library(project, shared)
+    elsewhere = run_elsewhere(answers, shared)
     section = "[tool.coverage.run]\n"
-    omitted = f"{section}omit = {[f'*/{module}' for module in elsewhere]}\n"
-    configuration.write_text((project / "pyproject.toml").read_text().replace(section, omitted))
-    arguments = ["--cov", f"--cov-config={configuration}", "--cov-fail-under=100"]
-    arguments += ["-p", "no:cacheprovider", *skipping(elsewhere.values())]
+    omitted = [f"*/{module}" if module.endswith(".py") else f"*/{module}/*" for module in elsewhere]
+    settings = (project / "pyproject.toml").read_text()
+    configuration.write_text(settings.replace(section, f"{section}omit = {omitted}\n"))
+    arguments = ["--cov", f"--cov-config={configuration}", "--cov-fail-under=100", *IN_ORDER]
+    arguments += skipping(elsewhere.values())
     own = {"HOME": str(home), "COVERAGE_FILE": str(tmp_path / "coverage")}
     installed.run_module("pytest", *arguments, cwd=project, env=own)
     assert list(home.iterdir()) == [], "the emitted tests wrote to the user's home"
@@ -130,7 +157,7 @@ def test_the_tests_pass_and_reach_every_branch(
 def test_the_tests_of_a_module_reach_all_of_its_branches(
     project: Path, module: str, installed: Environment, tmp_path: Path
 ) -> None:
-    reach = (f"--cov=sample.utils.{module}", "--cov-fail-under=100", "-p", "no:cacheprovider")
+    reach = (f"--cov=sample.utils.{module}", "--cov-fail-under=100", *IN_ORDER)
     own = {"COVERAGE_FILE": str(tmp_path / "coverage")}
     installed.run_module("pytest", *reach, f"tests/utils/test_{module}.py", cwd=project, env=own)
 
@@ -150,11 +177,7 @@ def test_strict_mypy_finds_no_error_on_any_platform(
     project: Path, answers: dict[str, Any], installed: Environment, shared: Path
 ) -> None:
     for platform in ("linux", "win32", "darwin") if answers in WHOLE else ("linux",):
-        # The types of the dependencies are the same for every project. One process at a time
-        # uses the cache of a platform.
-        cache = shared / f"mypy-{platform}"
-        with making(cache):
-            own = {"MYPY_CACHE_DIR": str(cache)}
+        with using_mypy(shared / f"mypy-{platform}") as own:
             installed.run_module("mypy", "--platform", platform, cwd=project, env=own)
 
 
@@ -312,9 +335,7 @@ def test_the_tests_pass_with_the_oldest_allowed_dependencies(
         ("mkdocs", "build", "--strict"),
     ):
         run(UV, "run", "--quiet", *oldest, *command, cwd=project)
-    cache = shared / "mypy-oldest"
-    with making(cache):
-        own = {"MYPY_CACHE_DIR": str(cache)}
+    with using_mypy(shared / "mypy-oldest") as own:
         run(UV, "run", "--quiet", *oldest, "mypy", cwd=project, env=own)
 
 
