@@ -7,7 +7,7 @@ import re
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -72,8 +72,7 @@ def find_faults(project: Path, answers: Mapping[str, Any]) -> list[str]:
         if name.startswith(".git/"):
             continue
         text = path.read_text(encoding="utf-8")
-        for check in (_find_blank_faults, _find_leftovers, _find_syntax_faults):
-            faults += (f"{name}: {fault}" for fault in check(path, text))
+        faults += (f"{name}: {fault}" for fault in _find_faults_in_text(name, text))
         if path.suffix == ".md":
             faults += (f"{name}: {fault}" for fault in _find_dead_paths(project, path, text))
         if name not in MAY_NAME_ANYTHING:
@@ -81,7 +80,20 @@ def find_faults(project: Path, answers: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def _find_blank_faults(path: Path, text: str) -> Iterator[str]:
+# Hundreds of projects have the same files.
+@functools.cache
+def _find_faults_in_text(name: str, text: str) -> list[str]:
+    checks = (_find_blank_faults, _find_leftovers, _find_syntax_faults)
+    return [fault for check in checks for fault in check(PurePath(name), text)]
+
+
+@functools.cache
+def _first_match(pattern: str, text: str) -> str | None:
+    found = re.search(pattern, text, re.IGNORECASE)
+    return found and found[0]
+
+
+def _find_blank_faults(path: PurePath, text: str) -> Iterator[str]:
     if not text.strip():
         yield "is empty"
     if text.startswith("\n"):
@@ -98,7 +110,7 @@ def _find_blank_faults(path: Path, text: str) -> Iterator[str]:
         yield "has no blank line after a heading"
 
 
-def _find_leftovers(path: Path, text: str) -> Iterator[str]:
+def _find_leftovers(path: PurePath, text: str) -> Iterator[str]:
     without_actions = re.sub(r"\$\{\{ .*? \}\}", "", text) if ".github" in path.parts else text
     if found := re.search(r"\{\{|\{%|%\}|\{#", without_actions):
         yield f"has leftover Jinja {found[0]!r}"
@@ -122,7 +134,7 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
 
 
-def _find_syntax_faults(path: Path, text: str) -> Iterator[str]:
+def _find_syntax_faults(path: PurePath, text: str) -> Iterator[str]:
     parsers: dict[str, Any] = {
         ".py": ast.parse,
         ".toml": tomllib.loads,
@@ -167,8 +179,8 @@ def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[st
         return  # nothing but the chosen modules is there
     patterns += map(pattern_of_feature, off)
     for pattern in patterns:
-        if found := re.search(pattern, text, re.IGNORECASE):
-            yield f"mentions {found[0]!r}, which was not chosen"
+        if found := _first_match(pattern, text):
+            yield f"mentions {found!r}, which was not chosen"
 
 
 @functools.cache
