@@ -84,7 +84,7 @@ class Schemas:
     def _container(self, handler: TypeHandler) -> Json:
         match handler:
             case TupleOf():
-                return self._tuple(handler.parts, repeated=handler._repeated)
+                return self._tuple(handler.parts, repeated=handler.is_repeated)
             case DictOf():
                 item = self.of(handler.item)
                 if handler.is_object:

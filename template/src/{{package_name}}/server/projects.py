@@ -217,15 +217,14 @@ def _new_project(entry_id: str) -> str:
 
 def _build(cls: type[State], content: Content) -> tuple[State, str, dict[str, int]]:
     """Return the project, and its view in the form of this version of its classes."""
-    # The garbage collector stops all threads each time that it walks a project as it grows, which
-    # is free of cycles; once it is complete, the collector leaves it out.
+    # The garbage collector stops all threads each time that it walks a project as it grows.
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         project = hydrate_view(cls, *content)
         return project, encode(domain.name, view_unshared(project)).decode(), versions_of(cls)
     finally:
-        gc.freeze()
-        gc.enable()
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def _read(cls: type[State], states: bytes) -> Content:

@@ -103,7 +103,7 @@ class Sampler:
                 form = self.value(member, name, depth + 1)
                 return tagged(member.name, form) if member.name in handler._tagged else form
             case TupleOf():
-                items = self._some(handler.parts, depth) if handler._repeated else handler.parts
+                items = self._some(handler.parts, depth) if handler.is_repeated else handler.parts
                 return [self.value(item, name, depth + 1) for item in items]
             case DictOf():
                 keys = [self.value(handler.key, name, depth + 1) for _ in self._some((0,), depth)]

@@ -61,7 +61,7 @@ class Entry:
             )
         if not (_is_command(self.do) or _is_operations(self.do)):
             raise ValueError(
-                f"Entry {self.id} has nothing that can be done: give 1 to {MAX_OPERATIONS} "
+                f"Entry {self.id} has {_describe(self.do)}: give 1 to {MAX_OPERATIONS} "
                 "operations, or one command with 'domain', 'command' and 'payload'"
             )
 
@@ -113,6 +113,10 @@ class Entry:
 
 def _is_text(value: object) -> bool:
     return value is None or isinstance(value, str)
+
+
+def _describe(do: Work) -> str:
+    return "an incomplete command" if isinstance(do, Mapping) else f"{len(do)} operations"
 
 
 def _is_command(do: Work) -> bool:

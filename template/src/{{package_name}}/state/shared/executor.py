@@ -15,8 +15,8 @@ from ..typed._journal import current_journal
 from ..typed._node import StateNode
 from ..typed._records import Linked
 from ..typed._rendering import Rendering
-from ..typed._view import versions_of, view
-from ..typed.operations import MAX_DEPTH, MAX_SAFE_INTEGER, check_json
+from ..typed._view import MAX_SAFE_INTEGER, versions_of, view
+from ..typed.operations import MAX_DEPTH, check_json
 from .entry import Entry, Position
 from .feed import Published, Ring
 from .log import LoggedEntry
@@ -135,8 +135,12 @@ class Executor:
             message = f"{entry.id} failed because of a fault in the program, and has no effect"
             return Result(entry, Refusal("internal", message, {"id": entry.id}))
 
-    def adopt(self, entry: Entry) -> Result:
+    def adopt(self, entry: Entry, inverses: Sequence[Operation]) -> Result:
         """Return the result of an entry whose operations were applied past the log.
+
+        Args:
+            entry: The entry.
+            inverses: The operations that take it back.
 
         Raises:
             RefusedOperation: The check does not allow it, or a state stands in two places.
@@ -147,9 +151,11 @@ class Executor:
             for operation in operations:
                 check_json(operation.get("value"), MAX_DEPTH, MAX_SAFE_INTEGER)
         self._check_places()
-        return self._complete(entry, self.position.seq + 1, Applied(operations=operations))
+        applied = Applied(operations=operations, inverses=inverses)
+        return self._complete(entry, self.position.seq + 1, applied)
 
     def _complete(self, entry: Entry, seq: int, applied: Applied) -> Result:
+        self._machine.check(applied)
         self._verify(applied.operations)
         position = Position(self.position.epoch, seq)
         messages = self._machine.messages(entry, position, applied)

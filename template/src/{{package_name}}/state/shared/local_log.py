@@ -37,7 +37,9 @@ class LocalLog(Log):
         return self._journal.size if self._journal else 0
 
     async def open(self) -> Recovery:
-        """Return the content of the journal."""
+        """Return the content of the journal; a log that was closed can be opened again."""
+        self._arrived.clear()
+        self._changed, self._stopped = asyncio.Event(), False  # of the event loop of now
         recovery = self._journal.open() if self._journal else Recovery()
         if recovery.snapshot:
             self.at = recovery.snapshot["at"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import _json
-from ..typed import State, apply_operations, transaction
+from ..typed import Operation, State, apply_operations, transaction
 from ..typed.operations import apply_rendered
 from .entry import Entry, Position
 from .mirror import apply_view
@@ -22,11 +22,13 @@ class Applied(NamedTuple):
         result: The result, as JSON.
         events: The events in order: `{"domain", "command", "payload"}` each.
         operations: The changes of the states, as operations in order.
+        inverses: The operations that take them back, in the order in which to apply them.
     """
 
     result: Any = None
     events: Sequence[Any] = ()
     operations: Sequence[Any] = ()
+    inverses: Sequence[Any] = ()
 
 
 class StateMachine(ABC):
@@ -50,6 +52,15 @@ class StateMachine(ABC):
 
         Raises:
             Refused: It is refused; the caller rolls back.
+        """
+
+    def check(self, applied: Applied) -> None:  # noqa: B027 - few machines need it
+        """Check the effect of an entry, in its transaction.
+
+        Of a change that was made past the log, only the operations and inverses are known.
+
+        Raises:
+            RefusedOperation: The effect is not allowed; the caller rolls back.
         """
 
     @abstractmethod
@@ -100,8 +111,12 @@ class OperationMachine(StateMachine):
             if self.is_replaying:  # among them changes made past the log, of private fields too
                 apply_rendered(self._states, entry.do)
             else:
-                apply_operations(self._states, entry.do, safe_integers=self.safe_integers)
-        return Applied(operations=changes.operations)
+                self._apply_operations(entry.do)
+        return Applied(operations=changes.operations, inverses=changes.inverses)
+
+    def _apply_operations(self, operations: Sequence[Operation]) -> None:
+        """Apply the operations of a client, in the transaction of their entry."""
+        apply_operations(self._states, operations, safe_integers=self.safe_integers)
 
     def messages(self, entry: Entry, position: Position, applied: Applied) -> Sequence[Message]:
         """Return one message, with the operations as they were sent."""

@@ -2,7 +2,8 @@
 
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Generator, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from ._changes import CHANGES
@@ -31,7 +32,7 @@ from ._tracked import (
 )
 from ._tree import MISSING, Parent, is_unchanged
 from ._types.base import TypeHandler, TypeMismatchError
-from ._view import step_of, view, view_of
+from ._view import MAX_SAFE_INTEGER, step_of, view, view_of
 from .fields import fields_of
 from .state import State
 
@@ -53,6 +54,23 @@ def observe(state: State) -> None:
     """
     # Readers of no field: they are never notified.
     state._state_node.dependents_of("")
+
+
+class _CounterMode:
+    """Whether writes of counters are rendered as differences. The lock protects it."""
+
+    is_absolute = False
+
+
+@contextmanager
+def rendering_sets() -> Generator[None]:
+    """Render the writes of counters in the block as `set`."""
+    with CHANGES:
+        outer, _CounterMode.is_absolute = _CounterMode.is_absolute, True
+        try:
+            yield
+        finally:
+            _CounterMode.is_absolute = outer
 
 
 def replace_root(states: MutableMapping[str, State | None], name: str, state: State | None) -> None:
@@ -298,7 +316,8 @@ def _set(paths: list[Path], handler: TypeHandler, before: object, after: object)
         return _NOTHING
     operations: Operations = [_to_set(path, new) for path in paths]
     # A number of a state in two places would count twice.
-    if handler.counter and len(paths) == 1 and _is_sum(old, new):
+    is_difference = handler.counter and not _CounterMode.is_absolute
+    if is_difference and len(paths) == 1 and _is_sum(old, new):
         operations = [{"op": "increment", "path": paths[0], "value": new - old}]
     if before is MISSING:
         return operations, [_to_delete(path) for path in paths]
@@ -316,6 +335,8 @@ def _to_delete(path: Path) -> "Operation":
 def _is_sum(old: Any, new: Any) -> bool:
     """Return whether a number, as JSON, is exactly another one and their difference."""
     numbers = {type(old), type(new)} <= {int, float}
+    if type(new) is int and abs(new) > MAX_SAFE_INTEGER:
+        return False  # JavaScript has another sum
     try:
         return numbers and is_unchanged(old + (new - old), new)
     except OverflowError:  # a float, and an integer beyond all of them

@@ -219,6 +219,11 @@ class StateBase(TreeNode, metaclass=StateMeta):
         """Return the state of a payload, without its effects."""
 
     @classmethod
+    def _from_other(cls, value: object) -> "StateBase | None":
+        """Return the state that stands for an object of another class; None if none does."""
+        return None
+
+    @classmethod
     @abstractmethod
     def _state_check(cls, payload: Payload) -> None:
         """Raise TypeMismatchError if a drained value is not of the type of its field."""

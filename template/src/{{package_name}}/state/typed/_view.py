@@ -37,6 +37,8 @@ View = dict[str, Any]
 # The version and the unknown values of a state whose payload was newer than its class. Names
 # of fields do not end in underscores.
 _NEWER = "__newer__"
+# The largest integer that JavaScript reads exactly.
+MAX_SAFE_INTEGER = 2**53 - 1
 _TEXT = frozenset({str})
 
 
@@ -160,6 +162,8 @@ def _drained_fields(cls: type[StateBase]) -> dict[str, Field]:
 def step_of(handler: TypeHandler, key: object) -> str | int:
     """Return the step of a path to a dict key: a whole number from 0, or else text.
 
+    An integer that JavaScript cannot read exactly is text too.
+
     Args:
         handler: The handler of the keys.
         key: The key.
@@ -168,7 +172,8 @@ def step_of(handler: TypeHandler, key: object) -> str | int:
         TypeMismatchError: The key is not of the type.
     """
     form = handler.to_json(key)
-    return form if type(form) is int and form >= 0 else _name_of(handler, form)
+    is_number = type(form) is int and 0 <= form <= MAX_SAFE_INTEGER
+    return form if is_number else _name_of(handler, form)
 
 
 def key_of(handler: TypeHandler, step: str | int) -> object:

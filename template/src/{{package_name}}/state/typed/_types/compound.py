@@ -109,7 +109,7 @@ class TupleOf(TypeHandler):
     def __init__(self, items: list[TypeHandler], *, repeated: bool) -> None:
         names = [item.name for item in items] + ["..."] * repeated
         self.name = f"tuple[{', '.join(names)}]"
-        self.parts, self._repeated = items, repeated
+        self.parts, self.is_repeated = items, repeated
         self.immutable = all(item.immutable for item in items)
         self.holds_states = any(item.holds_states for item in items)
         self.has_view = any(item.has_view for item in items)
@@ -141,7 +141,7 @@ class TupleOf(TypeHandler):
 
     def handlers_of(self, value: Sized) -> list[TypeHandler]:
         """Return the handlers of the elements, which the value may lack."""
-        return [*self.parts] * (len(value) if self._repeated else 1)
+        return [*self.parts] * (len(value) if self.is_repeated else 1)
 
 
 def _is_plain_dict(value: object) -> bool:
