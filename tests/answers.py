@@ -53,6 +53,8 @@ NOT_ASKED["state_server"] |= {"include_persistence_helpers", "include_typed_stat
 EXAMPLE_NEEDS = ("include_api_utilities", "include_persistence_helpers")
 # The dashboard needs this type of project, and this store.
 HOOK_NEEDS = ("web_service", "redis")
+# Live state needs this type of project, and this feature.
+LIVE_NEEDS = ("web_service", "include_typed_state")
 
 
 def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,6 +69,9 @@ def asked(answers: Mapping[str, Any]) -> dict[str, Any]:
     stores = () if "state_stores" in not_asked else answers.get("state_stores", ())
     if answers["project_type"] != kind or store not in stores:
         not_asked.add("include_react_hook")
+    kind, typed = LIVE_NEEDS
+    if answers["project_type"] != kind or typed in not_asked or not answers.get(typed):
+        not_asked.add("include_live_state")
     asked = {name: value for name, value in answers.items() if name not in not_asked}
     # Copier takes a list, where pairs are made of hashable values.
     return {name: [*value] if isinstance(value, tuple) else value for name, value in asked.items()}

@@ -18,20 +18,21 @@ FEATURES = [name for name in questions() if name.startswith("include_")]
 # Tools' own ignore lists may name anything.
 LEAK_PATTERNS = {
     "include_api_utilities": (
-        r"normalize_input|InputFormat|(?<!http\.)\bResponse\.|responses\.py|errors\.py|validation\.py"
+        r"normalize_input|InputFormat|(?<!http\.)(?-i:\bResponse\.)|responses\.py|errors\.py|validation\.py"
         r"|AppError|_adapter"
     ),
     "include_example": r"registry|ServerDefinition|learn-from",
     "include_persistence_helpers": (
         r"persist(?!-credentials)|StatefulObject|_state\b|state.file|remember"
     ),
+    "include_live_state": (
+        r"\blive[-_ ]state(?!ment)|live-protocol|(?<!health)/live\b|data-live|chat\.(py|html|edits)"
+    ),
     "include_docs": r"mkdocs|user-docs|make (docs|serve)|test_guides",
     "include_agents_md": r"AGENTS|agent\b",
     "include_github_actions": r"\.github/|workflow|trusted publish|dependabot",
     "include_pre_commit": r"pre-commit",
-    "include_react_hook": (
-        r"dashboard|frontend|\bnpm\b|node_modules|\bReact\b(?![ -]to)|--dev(?![\w-])"
-    ),
+    "include_react_hook": r"dashboard|frontend|node_modules|\bReact\b(?![ -]to)|--dev(?![\w-])",
     "include_typed_state": (
         r"state/typed|\bhydrat|\bdrain\(|cloudpickle|declare-versioned|migrate-state|react-to-state"
     ),
@@ -39,24 +40,28 @@ LEAK_PATTERNS = {
 # The same for the stores, and for the files that come with any of them.
 STORE_LEAK_PATTERNS = {
     "json": r"JsonFileStore|json_file|json_format|[\"'`]file:",
-    "redis": r"redis|StatePersistenceService|state/sessions|state_api|websocket",
+    "redis": r"redis|StatePersistenceService|state/sessions|state_api",
     "sqlite": r"SqliteStore|stores/sqlite|sqlite:|state\.db",
 }
 ANY_STORE = r"BackingStore|open_store|\bstores?\b.*\bkeys?\b|(?<!local)/state/|orjson"
 TYPE_LEAK_PATTERNS = {
     "cli_tool": r"typer|cli\.py|digest\.py",
     "daemon": r"systemd|SIGHUP|control\.(py|json)|commands\.py|daemon\.py|work_queue|NOTIFY_SOCKET",
-    "library": r"format_size|sizes",
+    "library": r"format_size|\bsizes\.py|test_sizes",
     "mcp_server": r"mcpServers|mcp_adapter|(?<!server/)\bserver\.py|days_between",
-    "state_server": r"state/shared|server/|\bdomains?/|EditJournal|tally",
+    "state_server": r"server/|\bdomains?/",
     "web_service": r"fastapi|to_http_response|http_adapter|app\.py|problems\.py|ProblemAPI",
 }
+# A state server and live state have it.
+ENGINE = r"state/shared|EditJournal"
 NOT_IN_A_STATE_SERVER = rf"{LEAK_PATTERNS['include_example']}|fastapi|mcpServers|digest\.py"
 EXAMPLE_DOMAINS = {
     name: rf"domains[/.]{name}|domains import {name}|send {name}\." for name in ("tally", "tracks")
 }
 # A URL of a store that was not chosen gets an error that names the store.
 NAMES_STORES = ("state/stores/__init__.py", "tests/state/stores/test_open_store.py")
+# The dashboard has a registry of its own.
+NAMES_A_REGISTRY = "frontend/"
 # The modules work in any framework, and their guides show the usual ones.
 NAMES_FRAMEWORKS = ("user-docs/how-to/", "user-docs/reference/python-patterns")
 MAY_NAME_ANYTHING = {".gitignore", ".copier-answers.yml", "LICENSE", "CHANGELOG.md"}
@@ -112,7 +117,9 @@ def _find_blank_faults(path: PurePath, text: str) -> Iterator[str]:
 
 def _find_leftovers(path: PurePath, text: str) -> Iterator[str]:
     without_actions = re.sub(r"\$\{\{ .*? \}\}", "", text) if ".github" in path.parts else text
-    if found := re.search(r"\{\{|\{%|%\}|\{#", without_actions):
+    # In JavaScript, braces are doubled in types.
+    pattern = r"\{%|%\}" if path.suffix == ".js" else r"\{\{|\{%|%\}|\{#"
+    if found := re.search(pattern, without_actions):
         yield f"has leftover Jinja {found[0]!r}"
     if (
         found := re.search(r"<>|\(\)(?=[.,\s]*$)|, ,|\[\]\(", text)
@@ -160,16 +167,18 @@ def _find_dead_paths(project: Path, page: Path, text: str) -> Iterator[str]:
 def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[str]:
     # Not asked means off for these, and on for all others.
     is_state_server = answers["project_type"] == "state_server"
-    absent = {"include_example", "include_react_hook"}
+    absent = {"include_example", "include_live_state", "include_react_hook"}
     if not is_state_server:
         absent.add("include_typed_state")
     off = [name for name in FEATURES if not answers.get(name, name not in absent)]
-    patterns = [LEAK_PATTERNS[name] for name in off if name in LEAK_PATTERNS]
+    own = ["include_example"] if name.startswith(NAMES_A_REGISTRY) else []
+    patterns = [LEAK_PATTERNS[each] for each in off if each in LEAK_PATTERNS and each not in own]
     stores = answers.get("state_stores", [])
     if not name.endswith(NAMES_STORES):
         patterns += [p for store, p in STORE_LEAK_PATTERNS.items() if store not in stores]
     if not (stores or is_state_server or answers.get("include_typed_state")):
         patterns.append(ANY_STORE)
+    patterns += _patterns_without_live_state(answers)
     if is_state_server:
         patterns.append(EXAMPLE_DOMAINS["tally" if answers.get("include_example") else "tracks"])
     if not name.startswith(NAMES_FRAMEWORKS):
@@ -181,6 +190,17 @@ def _find_leaks(name: str, text: str, answers: Mapping[str, Any]) -> Iterator[st
     for pattern in patterns:
         if found := _first_match(pattern, text):
             yield f"mentions {found!r}, which was not chosen"
+
+
+def _patterns_without_live_state(answers: Mapping[str, Any]) -> Iterator[str]:
+    """Yield patterns for everything that live state shares with other features."""
+    if not answers.get("include_live_state"):
+        if not answers.get("include_react_hook"):
+            yield r"\bnpm\b"
+        if "redis" not in answers.get("state_stores", []):
+            yield "websocket"
+        if answers["project_type"] != "state_server":
+            yield ENGINE
 
 
 @functools.cache

@@ -325,6 +325,7 @@ class ProjectEnvironment(Environment):
             if project_type != "modules_only":
                 project = self.folder.with_name(f"{self.folder.name}-projects") / project_type
                 answers: dict[str, Any] = {"include_typed_state": True, "state_stores": stores}
+                answers["include_live_state"] = True
                 render(project, project_type=project_type, **answers)
                 self.install("-r", "pyproject.toml", "--group", group, cwd=project)
         self.install(*self.TOOLS, cwd=self.folder)

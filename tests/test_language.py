@@ -191,7 +191,7 @@ def _prose_of_emitted_file(path: Path, name: str) -> Iterator[tuple[str, Text]]:
     if path.suffix == ".md":
         group = "guides" if name.startswith("user-docs/") else "project pages"
         yield from _in_group(group, name, prose_of_markdown(path.read_text()))
-    elif path.suffix in (".ts", ".tsx"):
+    elif path.suffix in (".js", ".ts", ".tsx"):
         source = path.read_text()
         yield from _in_group("frontend: comments", name, comments_of_typescript(source))
         if not name.startswith("frontend/tests/"):

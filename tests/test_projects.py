@@ -38,6 +38,7 @@ CHOSEN = [
     everything("library", license="Apache-2.0"),
     everything("mcp_server", **NO_STATE),
     everything("web_service", state_stores=["redis"], include_typed_state=False),
+    everything("web_service", state_stores=["redis"], include_react_hook=False),
     everything("daemon", **NO_STATE),
     everything("state_server", state_stores=["json", "sqlite"]),
     asked({**everything("cli_tool"), "include_persistence_helpers": False}),
@@ -50,6 +51,7 @@ CHOSEN = [
     ),
     everything("mcp_server", **NO_STATE, include_example=False),
     everything("web_service", **NO_STATE, include_example=False),
+    everything("web_service", state_stores=["json"], include_example=False),
     everything("daemon", **NO_STATE, include_example=False),
     asked({**everything("daemon"), "include_persistence_helpers": False}),
     asked({**everything("daemon", **NO_STATE), "include_api_utilities": False}),
@@ -57,6 +59,12 @@ CHOSEN = [
     nothing("library", include_persistence_helpers=True, state_stores=["json"]),
     nothing("library", include_persistence_helpers=True, state_stores=["sqlite"]),
     nothing("web_service", include_persistence_helpers=True, state_stores=["redis"]),
+    nothing(
+        "web_service",
+        include_persistence_helpers=True,
+        include_typed_state=True,
+        include_live_state=True,
+    ),
     nothing("cli_tool", license="Proprietary"),
     nothing("library"),
     nothing("mcp_server"),
@@ -64,7 +72,7 @@ CHOSEN = [
     nothing("daemon"),
     nothing("state_server", state_stores=["json"]),
 ]
-WHOLE = CHOSEN[:6]  # the features of these include those of the others
+WHOLE = CHOSEN[:7]  # the features of these include those of the others
 LIBRARY = WHOLE[1]
 BARE = [answers for answers in CHOSEN if label(answers).endswith("-nothing")]
 chosen = pytest.mark.parametrize("answers", CHOSEN, ids=label)
@@ -176,9 +184,12 @@ def test_a_module_works_when_copied_alone(module: str, tmp_path: Path) -> None:
 def test_strict_mypy_finds_no_error_on_any_platform(
     project: Path, answers: dict[str, Any], installed: Environment, shared: Path
 ) -> None:
-    for platform in ("linux", "win32", "darwin") if answers in WHOLE else ("linux",):
+    # Each in one Python, for want of time: the oldest one, and the newest.
+    platforms = {"linux": "3.11", "win32": "3.11", "darwin": "3.14"}
+    for platform in platforms if answers in WHOLE else ["linux"]:
+        options = ["--platform", platform, "--python-version", platforms[platform]]
         with using_mypy(shared / f"mypy-{platform}") as own:
-            installed.run_module("mypy", "--platform", platform, cwd=project, env=own)
+            installed.run_module("mypy", *options, cwd=project, env=own)
 
 
 def pyright_report(environment: ProjectEnvironment, shared: Path) -> list[dict[str, Any]]:

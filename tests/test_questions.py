@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import HOOK_NEEDS, NOT_ASKED, PROJECT_TYPES
+from answers import HOOK_NEEDS, LIVE_NEEDS, NOT_ASKED, PROJECT_TYPES
 from checks import load_yaml
 from jinja2 import Template
 from support import REPOSITORY, files_of, questions, render
@@ -163,6 +163,15 @@ def test_answers_to_questions_that_are_not_asked_change_nothing(tmp_path: Path) 
     assert ignored == {path: plain[path] for path in ignored}
 
 
+def test_live_state_brings_the_typed_state_that_it_is_made_of(tmp_path: Path) -> None:
+    live = render(tmp_path / "live", project_type="web_service", include_live_state="yes")
+    answers = load_yaml((live / ".copier-answers.yml").read_text())
+    assert answers["include_live_state"]
+    assert answers["include_typed_state"]
+    plain = render(tmp_path / "sample", project_type="web_service", include_live_state="no")
+    assert "include_typed_state: false" in (plain / ".copier-answers.yml").read_text()
+
+
 def test_every_question_says_what_it_is_for_and_has_a_default() -> None:
     for name, question in questions().items():
         assert "default" in question, name
@@ -202,8 +211,13 @@ def test_the_tests_assume_the_questions_that_are_asked(tmp_path: Path) -> None:
         project = render(tmp_path / project_type, project_type=project_type)
         answers = load_yaml((project / ".copier-answers.yml").read_text())
         asked = {name for name, spec in questions().items() if spec.get("help")}
-        # No default store is the one that the dashboard needs.
-        assert asked - answers.keys() == NOT_ASKED[project_type] | {"include_react_hook"}
+        # No default store is the one that the dashboard needs, and typed state is off.
+        more = {"include_react_hook", "include_live_state"}
+        assert asked - answers.keys() == NOT_ASKED[project_type] | more
     kind, store = HOOK_NEEDS
     project = render(tmp_path / "sample", project_type=kind, state_stores=[store])
     assert "include_react_hook: false" in (project / ".copier-answers.yml").read_text()
+    kind, feature = LIVE_NEEDS
+    typed: dict[str, Any] = {feature: True}
+    project = render(tmp_path / "live", project_type=kind, **typed)
+    assert "include_live_state: false" in (project / ".copier-answers.yml").read_text()

@@ -21,7 +21,8 @@ SEARCH = {"url": "https://search.example.org"}
 JSON = {"Content-Type": "application/json"}
 PROBLEM = "application/problem+json"
 VARIANTS = {
-    "example": everything("web_service", state_stores=[]),
+    # Two services may share the file of the registry, but not the journal of the chat.
+    "example": everything("web_service", state_stores=[], include_live_state=False),
     "clean": everything("web_service", state_stores=[], include_example=False),
     "plain": nothing("web_service"),
 }
