@@ -1,12 +1,9 @@
 """Type checkers know the fields of a state: correct use passes, and each mistake is found."""
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import REPOSITORY, run
+from type_checkers import Checker, expect_errors, mypy, pyright
 
 RIGHT = """
 from collections.abc import Mapping
@@ -217,60 +214,8 @@ async def use(document: Document) -> None:
 """
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with both programs."""
-    folder = tmp_path_factory.mktemp("programs")
-    (folder / "right.py").write_text(RIGHT)
-    (folder / "wrong.py").write_text(WRONG)
-    return folder
-
-
-def mypy(source: Path, programs: Path) -> dict[str, set[int]]:
-    """Return the lines of each program in which mypy finds errors."""
-    options = ("--strict", "--no-error-summary", "--output=json", "--cache-dir=cache")
-    names = ("right.py", "wrong.py")
-    path = {"MYPYPATH": str(source)}
-    command = (sys.executable, "-m", "mypy", *options, *names)
-    printed = run(*command, cwd=programs, env=path, check=False).stdout
-    found: dict[str, set[int]] = {name: set() for name in names}
-    for each in map(json.loads, printed.splitlines()):
-        if each["severity"] == "error" and each["file"] in names:
-            found[each["file"]].add(each["line"])
-    return found
-
-
-def pyright(source: Path, programs: Path) -> dict[str, set[int]]:
-    """Return the lines of each program in which pyright finds errors."""
-    options = {
-        "include": ["right.py", "wrong.py"],
-        "extraPaths": [str(source)],
-        "typeCheckingMode": "strict",
-        "venvPath": str(REPOSITORY),
-        "venv": ".venv",
-    }
-    (programs / "pyrightconfig.json").write_text(json.dumps(options))
-    command = (Path(sys.executable).with_name("pyright"), "--outputjson", "--project", programs)
-    printed = run(*command, cwd=programs, check=False).stdout
-    found: dict[str, set[int]] = {"right.py": set(), "wrong.py": set()}
-    for each in json.loads(printed)["generalDiagnostics"]:
-        if each["severity"] == "error":
-            found[Path(each["file"]).name].add(each["range"]["start"]["line"] + 1)
-    return found
-
-
-def lines(program: str, numbers: set[int]) -> list[str]:
-    """Return lines of a program, for a failure that says which."""
-    return [program.splitlines()[number - 1].strip() for number in sorted(numbers)]
-
-
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_correct_use_passes_and_each_mistake_is_found(
-    checker: Callable[[Path, Path], dict[str, set[int]]], source: Path, programs: Path
+    checker: Checker, source: Path, tmp_path: Path
 ) -> None:
-    found = checker(source, programs)
-    assert lines(RIGHT, found["right.py"]) == []
-    numbered = enumerate(WRONG.splitlines(), 1)
-    marked = {number for number, line in numbered if line.endswith("# wrong")}
-    assert lines(WRONG, marked - found["wrong.py"]) == []
-    assert lines(WRONG, found["wrong.py"] - marked) == []
+    expect_errors(checker, source, tmp_path, RIGHT, WRONG)
