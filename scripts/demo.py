@@ -1,4 +1,4 @@
-"""Scaffold two projects, install them, run them, kill them, and see their state survive.
+"""Scaffold three projects, install them, run them, kill them, and see their state survive.
 
 The demo checks everything that it prints after "held". The first failed check ends the
 demo with exit status 1.
@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import urllib.request
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -51,6 +52,15 @@ NAME = '"name": "[^"]*"'
 # Columns of a reply that are shown.
 COLUMNS = 88
 SERVER_ANSWERS = {"project_type": "state_server", "project_name": SERVER}
+
+CHAT = "open-chat"
+CHAT_ANSWERS = {
+    "project_type": "web_service",
+    "project_name": CHAT,
+    "include_typed_state": True,
+    "include_live_state": True,
+}
+CHAT_PORT = "8000"
 
 SERVERS = {
     "github": {"url": "https://github.example.org"},
@@ -226,6 +236,7 @@ class Demo(Act):
         self.state_file = self.folder / f"{PROJECT}-state" / "registry.json"
         self._environment[STATE_FILE] = self._from_project(self.state_file)
         self._server = ServerAct(SERVER, folder, self._screen)
+        self.chat = ChatAct(CHAT, folder, self._screen)
 
     def play(self) -> None:
         """Show everything; raises StoppedError at the first failed check."""
@@ -235,6 +246,7 @@ class Demo(Act):
         self.kill_in_the_middle_of_a_save()
         self.test()
         self._server.play()
+        self.chat.play()
         self.say_what_to_try_next()
 
     def scaffold(self) -> None:
@@ -319,6 +331,11 @@ class Demo(Act):
         self._screen.command("make test", comment="shows what the tests do not reach: nothing")
         self._screen.command("make serve", comment="its guides, at http://127.0.0.1:8000")
         self._screen.command("cd", f"../{SERVER}", comment="its README has commands to try")
+        self._screen.command("cd", f"../{CHAT}", comment="the chat, which browsers share")
+        self._screen.command("make pyodide", comment="once: Python for the browser")
+        self._screen.command(
+            "uv run", CHAT, comment=f"open http://127.0.0.1:{CHAT_PORT} in two windows"
+        )
 
     def _kill_before_rename(self, *arguments: str) -> int:
         """Show how the program is killed, and return its status."""
@@ -425,6 +442,51 @@ class ServerAct(Act):
         reply = self._run(self._installed(SERVER), "send", "tracks.list")
         self._screen.lines(lines := re.findall(NAME, reply))
         return [line.removeprefix('"name": "').removesuffix('"') for line in lines]
+
+
+class ChatAct(Act):
+    """The third act: a web service with a chat, which browsers share."""
+
+    def play(self) -> None:
+        """Show everything; raises StoppedError at the first failed check."""
+        self._screen.step("9. Scaffold a web service with a chat that browsers share")
+        data = [f"{name}={value}" for name, value in CHAT_ANSWERS.items()]
+        self._copy_template(*(word for each in data for word in ("--data", each)))
+        self._install("--no-dev")
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            self.serving(Path(folder)) as address,
+            urllib.request.urlopen(f"{address}/live/live.js") as answer,  # noqa: S310 - ours
+        ):
+            is_there = b"export" in answer.read()
+        self._hold(is_there, "it serves the modules that a page needs, without a build step")
+
+    @contextlib.contextmanager
+    def serving(self, folder: Path) -> Iterator[str]:
+        """Serve the chat on a free port, with its state in a folder.
+
+        Yields:
+            The address.
+        """
+        environment = {**self._environment, "OPEN_CHAT_STATE_FILE": str(folder / "registry.json")}
+        with subprocess.Popen(
+            [self._installed(CHAT), "--port", "0"],
+            cwd=self.project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as server:
+            try:
+                assert server.stderr is not None
+                lines = iter(server.stderr.readline, "")
+                found = (re.search(r"http://\S+", line) for line in lines)
+                address = next((each[0] for each in found if each), None)
+                if address is None:
+                    raise StoppedError(f"{CHAT} did not start.")
+                yield address
+            finally:
+                server.terminate()
 
 
 def is_of_the_demo(project: Path) -> bool:

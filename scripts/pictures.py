@@ -1,5 +1,6 @@
-"""Make the pictures of the README from real runs: the demo in a terminal, a guide in a browser."""
+"""Make the pictures of the README from real runs: a terminal, a guide and a chat in a browser."""
 
+import base64
 import contextlib
 import functools
 import io
@@ -12,17 +13,33 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from support import REPOSITORY, UV, run
 
-from scripts.demo import Demo, StoppedError
+from scripts.demo import ChatAct, Demo, StoppedError
 
 IMAGES = REPOSITORY / "docs" / "images"
 COLUMNS = 93
 GUIDE = "how-to/persist-application-state/"
 WINDOW = (1280, 900)
+CHAT_WINDOW: ViewportSize = {"width": 560, "height": 480}
+CONVERSATION = (
+    (0, "Hello! Can you see this?"),
+    (1, "Yes, at once. My window is dark."),
+    (0, "One point for each of us, then."),
+)
+# The two windows beside each other.
+FRAME = """\
+<style>
+body {{ display: flex; gap: 20px; margin: 20px; background: #7a7f87; }}
+img {{ border-radius: 10px; }}
+</style>
+{images}
+"""
 LARGEST = 250_000  # bytes; a README is read over slow connections too
 
 # It has its own background, and an edge that is visible on a light page and on a dark one. Its
@@ -111,6 +128,42 @@ def photograph_guide(project: Path, picture: Path) -> None:
             photograph(f"{address}/{GUIDE}", picture, profile=Path(temporary, "profile"))
 
 
+def photograph_chat(chat: ChatAct, picture: Path) -> None:
+    """Let two windows share the chat of a project, and take a picture of both."""
+    tools = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    run("make", "pyodide", cwd=chat.project, env=tools)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chat.serving(Path(folder)) as address,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=find_browser(), args=FLAGS) as browser,
+    ):
+        windows = [_open(browser, address, scheme) for scheme in ("light", "dark")]
+        for window, name in zip(windows, ("Ada", "Grace"), strict=True):
+            window.get_by_label("Name").fill(name)
+        for speaker, text in CONVERSATION:
+            windows[speaker].get_by_label("Message").fill(text)
+            windows[speaker].keyboard.press("Enter")
+            for window in windows:
+                window.get_by_text(text).wait_for(timeout=60_000)
+        for window in windows:
+            window.get_by_role("button", name="Add a point").click()
+        for window in windows:
+            window.get_by_text("2 points").wait_for()
+        shots = [base64.b64encode(window.screenshot()).decode() for window in windows]
+        images = "\n".join(f'<img alt="" src="data:image/png;base64,{shot}">' for shot in shots)
+        page = browser.new_page(viewport={"width": 1180, "height": 520})
+        page.set_content(FRAME.format(images=images))
+        page.screenshot(path=picture)
+
+
+def _open(browser: Browser, address: str, scheme: Literal["light", "dark"]) -> Page:
+    context = browser.new_context(color_scheme=scheme, viewport=CHAT_WINDOW)
+    page = context.new_page()
+    page.goto(address)
+    return page
+
+
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """Serve a folder to this machine alone.
@@ -168,11 +221,13 @@ def make_pictures() -> None:
         (IMAGES / "demo.svg").write_text(terminal)
         print("Taking a picture of the guide ...", flush=True)
         photograph_guide(demo.project, IMAGES / "guide.png")
+        print("Taking a picture of the chat ...", flush=True)
+        photograph_chat(demo.chat, IMAGES / "chat.png")
 
 
 def check_sizes() -> None:
     """Refuse a picture that makes a page slow, and show the sizes of the others."""
-    for picture in (IMAGES / "demo.svg", IMAGES / "guide.png"):
+    for picture in (IMAGES / name for name in ("demo.svg", "guide.png", "chat.png")):
         size = picture.stat().st_size
         if size > LARGEST:
             raise StoppedError(f"{picture} has {size} bytes, more than {LARGEST}.")
