@@ -12,12 +12,15 @@ import time
 from pathlib import Path
 
 from benchmarks import (
+    binding,
+    broadcasting,
     calling,
     copying,
     declaring,
     importing,
     plots,
     recording,
+    replicating,
     report,
     responding,
     saving,
@@ -33,10 +36,13 @@ BENCHMARKS = {
     "state": declaring.measure,
     "transaction": recording.measure,
     "serve": serving.measure,
+    "broadcast": broadcasting.measure,
+    "replicate": replicating.measure,
     "call": calling.measure,
     "respond": responding.measure,
     "suggest": suggesting.measure,
     "import": importing.measure,
+    "bind": binding.measure,
 }
 
 
