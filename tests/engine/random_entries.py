@@ -20,18 +20,17 @@ class Color(enum.Enum):
 def make_model(state: Any) -> Any:
     """Return the class of a state with every kind of field."""
 
-    # A class that is imported at run time has no type.
-    class Leaf(state.State):  # type: ignore[misc]
+    class Leaf(state.State):
         name: str = ""
         size: int = 0
         marks: set[str] = state.field(default_factory=set)
 
-    class Branch(state.State):  # type: ignore[misc]
+    class Branch(state.State):
         leaves: dict[str, Leaf] = state.field(default_factory=dict)
         order: list[str] = state.field(default_factory=list)
         favourite: Leaf | None = None
 
-    class Model(state.State):  # type: ignore[misc]
+    class Model(state.State):
         score: state.Counter[int] = 0  # pyright: ignore[reportInvalidTypeForm]
         ratio: float = 0.0
         color: Color = Color.RED

@@ -30,7 +30,7 @@ def say(*words: object) -> None:
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
 
 
-class Ledger(state.State):  # type: ignore[misc]  # a class that is imported at run time
+class Ledger(state.State):
     """Counts how often each entry was applied."""
 
     applied: dict[str, int] = state.field(default_factory=dict)

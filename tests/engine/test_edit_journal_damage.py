@@ -38,7 +38,7 @@ def entry(engine: Any, number: int) -> Any:
 
 
 async def open_session(engine: Any, state: Any, path: Path) -> Any:
-    class Notes(state.State):  # type: ignore[misc]  # a class that is imported at run time
+    class Notes(state.State):
         by_name: dict[str, str] = state.field(default_factory=dict)
 
     machine = engine.OperationMachine({"notes": Notes()})

@@ -165,7 +165,7 @@ def test_a_session_outlives_a_full_disk(
     filler = folder / "filler"
     filler.write_bytes(bytes(500_000))
 
-    class Notes(state.State):  # type: ignore[misc]  # a class that is imported at run time
+    class Notes(state.State):
         lines: list[str] = state.field(default_factory=list)
 
     async def opened() -> tuple[Any, Any]:

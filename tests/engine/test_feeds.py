@@ -15,7 +15,7 @@ class Host:
     """A session with a client that writes numbered entries."""
 
     def __init__(self, engine: Any, state: Any, text: str = "") -> None:
-        class Board(state.State):  # type: ignore[misc]  # a class that is imported at run time
+        class Board(state.State):
             score: int = 0
             text: str = ""
 

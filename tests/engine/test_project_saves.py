@@ -1,5 +1,6 @@
 """A save of a project that is killed at any moment leaves the old version or the new one, whole."""
 
+import compileall
 import importlib
 import importlib.util
 import os
@@ -32,7 +33,8 @@ class Found:
 
 OLD = Found("Song 3", {3: 3, 2: 2}, 0)
 NEW = Found("Song 4", {4: 4, 3: 3}, None)
-# The draft stays, and is no longer newer than the project.
+# The kill came before the draft was deleted. The draft is older than the project, which is
+# opened in its place.
 NEW_BESIDE_DRAFT = Found("Song 4", {4: 4, 3: 3}, 4)
 
 
@@ -94,6 +96,7 @@ def experiment(
     assert spec
     assert spec.origin
     libraries = Path(spec.origin).parents[1]
+    compileall.compile_dir(engine_source, quiet=1)  # children read byte code, and write none
     children = Children(f"projects:{PACKAGE}:{engine_source}{os.pathsep}{libraries}")
 
     def make(kind: str, fault: str = "") -> Experiment:

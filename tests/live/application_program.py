@@ -24,28 +24,28 @@ def make_app() -> Any:
     from shown.problems import ProblemAPI
     from shown.state import Keep, State, field
 
-    class Card(State):  # type: ignore[misc]  # its package is rendered for the run
+    class Card(State):
         id: str
         title: str
         tags: list[str] = field(default_factory=list[str])
         votes: Counter = 0
 
-    class Column(State):  # type: ignore[misc]
+    class Column(State):
         id: str
         name: str
         cards: list[Card] = field(default_factory=list[Card])
 
-    class Step(State):  # type: ignore[misc]
+    class Step(State):
         text: str
         is_done: bool = False
 
-    class Circle(State):  # type: ignore[misc]
+    class Circle(State):
         radius: float = 1.0
 
-    class Square(State):  # type: ignore[misc]
+    class Square(State):
         side: float = 1.0
 
-    class Board(State):  # type: ignore[misc]
+    class Board(State):
         columns: list[Column] = field(default_factory=list[Column])
         steps: list[Step] = field(default_factory=list[Step])
         news: Annotated[list[str], Keep(3)] = field(default_factory=list[str])
@@ -72,29 +72,29 @@ def make_app() -> Any:
 
     state: Any = live.shared(board)
 
-    @live.local  # type: ignore[untyped-decorator]
+    @live.local
     def ui() -> dict[str, Any]:
         return {"draft": ""}
 
     app = ProblemAPI(hosts=["127.0.0.1"])
     live.mount(app)
 
-    @app.get("/")  # type: ignore[untyped-decorator]
+    @app.get("/")
     def show() -> Any:
         state.visits += 1
         return live.page(HERE / "application.html", script="/application.js")
 
-    @app.get("/application.js")  # type: ignore[untyped-decorator]
+    @app.get("/application.js")
     def get_script() -> Any:
         return FileResponse(HERE / "application.js", media_type="text/javascript")
 
-    @app.post("/clear")  # type: ignore[untyped-decorator]
+    @app.post("/clear")
     def clear() -> None:
         with live.change():
             for name, value in make_values().items():
                 setattr(state, name, value)
 
-    @app.get("/elsewhere")  # type: ignore[untyped-decorator]
+    @app.get("/elsewhere")
     def leave() -> Any:
         return live.page("<title>Elsewhere</title><p>Elsewhere</p>")
 

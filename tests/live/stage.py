@@ -19,6 +19,21 @@ addEventListener("securitypolicyviolation", (event) =>
 """
 
 
+def run_in(page: Page, code: str) -> Any:
+    """Run statements that see the exports of `live.js` in a page."""
+    names = "shared, local, live, bind, change, effect, increment, replace, remove, snapshot"
+    return page.evaluate(f"() => import('/live/live.js').then(async ({{{names}}}) => {{ {code} }})")
+
+
+def take_errors(errors: list[str], *expected: str) -> None:
+    """Assert that each text has an error of its own, and each error a text; forget the errors."""
+    for text in expected:
+        found = [error for error in errors if text in error]
+        assert found, f"no error with {text!r} in {errors}"
+        errors[:] = [error for error in errors if text not in error]
+    assert errors == []
+
+
 class Stage:
     """A page, and the server that it talks to.
 
@@ -140,10 +155,7 @@ class Stage:
 
     def run(self, code: str) -> Any:
         """Run statements that see the exports of `live.js`."""
-        names = "shared, local, live, bind, change, effect, increment, replace, remove, snapshot"
-        return self.page.evaluate(
-            f"() => import('/live/live.js').then(async ({{{names}}}) => {{ {code} }})"
-        )
+        return run_in(self.page, code)
 
     def wait_until(self, expression: str, seconds: float = 5) -> None:
         """Wait until an expression is true; the page itself must not evaluate any."""
@@ -152,16 +164,6 @@ class Stage:
                 return
             self.page.wait_for_timeout(20)
         raise AssertionError(f"{expression} did not become true; {self.errors}")
-
-    def take_errors(self, *expected: str) -> None:
-        """Check that there was an error with each of these texts, and that there was no other."""
-        rest = list(self.errors)
-        for text in expected:
-            found = [error for error in rest if text in error]
-            assert found, f"no error with {text!r} in {rest}"
-            rest = [error for error in rest if text not in error]
-        assert rest == []
-        self.errors.clear()
 
     def close(self) -> None:
         """Close the page, and check that nothing in it has failed."""

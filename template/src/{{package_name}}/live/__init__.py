@@ -1,6 +1,7 @@
 """States that browsers share with the service and with each other, and states of one browser."""
 
-from .definitions import Fields, replace
+from .conversion import Fields
+from .definitions import replace
 from .door import Authorize, anyone
 from .limits import Limits
 from .live import Allow, Live

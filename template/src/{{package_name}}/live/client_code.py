@@ -14,7 +14,7 @@ from ..state.typed import State, fields_of
 from ..state.typed._tree import MISSING
 from ..state.typed._view import view_of
 from ..state.typed.fields import Field
-from .definitions import derive, is_convertible
+from .conversion import derive, is_convertible
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Makers of values that can change, without anything in them.

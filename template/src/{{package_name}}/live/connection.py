@@ -59,6 +59,8 @@ class Connection:
         """
         # The outcomes of entries that an earlier connection has sent belong to the welcome.
         await self._session.ask(lambda: None)
+        if self._hello.position:
+            await self._session.catch_up(self._hello.position)
         feed, welcome = self._open_feed()
         receiving = self._loop.create_task(self._receive_all())
         sending = self._loop.create_task(self._send_all(feed, welcome))
@@ -131,15 +133,16 @@ class Connection:
     def _check(self, message: Do) -> None:
         """Raise Refused for an entry that must not reach the session."""
         size, limits = len(message.do), self._limits
-        if size > limits.operations:
-            text = f"The entry has {size} operations, more than {limits.operations}: send several"
-            raise Refused("too_large", text, operations=size, limit=limits.operations)
         if self._unanswered >= limits.pending:
             text = f"{self._unanswered} entries have no answer yet: wait for one"
             raise Refused("too_many_pending", text, pending=self._unanswered)
-        if wait := self._take_allowance(size):
+        # An entry that is too large counts too, so that a flood of them ends.
+        if wait := self._take_allowance(min(size, limits.burst)):
             text = f"More than {limits.rate:g} operations per second: send it again in {wait} s"
             raise Refused("rate_limited", text, retry_after=wait, rate=limits.rate)
+        if size > limits.operations:
+            text = f"The entry has {size} operations, more than {limits.operations}: send several"
+            raise Refused("too_large", text, operations=size, limit=limits.operations)
         # An entry that was applied before must not be refused now.
         if self._session.settled(self._name(message.id)) is None:
             self._door.check(self._visitor, message.do)

@@ -217,6 +217,7 @@ class Door:
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+        self.presence.refresh()
         for connection in self._connections.values():
             connection.tick()
 

@@ -20,7 +20,8 @@ from ..state.typed._types.base import CollectionHandler, LoadContext, TypeHandle
 from ..state.typed._view import parse, view, view_of
 from ..state.typed.fields import Field
 from ..state.typed.operations import BoundOperation, Place
-from .definitions import check_for_browser, check_model, has_models, is_model
+from .conversion import check_model, has_models, is_model
+from .definitions import check_for_browser
 from .marks import has_server_only, is_server_only
 
 # JSON that does not stand for a value of a type.
@@ -61,11 +62,20 @@ class LiveMachine(OperationMachine):
 
     def apply(self, entry: Entry) -> Applied:
         """Apply the operations of an entry."""
+        self._records_before = len(current_journal().records)
         self._applied = super().apply(entry)
         return self._applied
 
+    def extra(self) -> Any:
+        """Return the sizes of the states, on which the next refusal depends."""
+        return {name: [*size] for name, size in self._sizes.items()}
+
+    def restore_extra(self, extra: Any) -> None:
+        """Apply a value that `extra()` has returned."""
+        sizes = cast(dict[str, list[int]], extra or {})
+        self._sizes = {name: _Size(*size) for name, size in sizes.items()}
+
     def _apply_operations(self, operations: Sequence[Operation]) -> None:
-        self._records_before = len(current_journal().records)
         for operation in operations:
             _ClientOperation(self._states, operation, safe_integers=self.safe_integers).apply()
 
@@ -87,7 +97,7 @@ class LiveMachine(OperationMachine):
         """Return one message with the changes themselves, for clients that know no types.
 
         They are not always those that a client has sent: a value has one form, fields that
-        were left out have their defaults, and without effect there is no operation.
+        were left out have their defaults, and an operation without effect is left out.
         """
         if applied.operations == entry.do:
             return super().messages(entry, position, applied)

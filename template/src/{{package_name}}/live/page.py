@@ -138,7 +138,7 @@ class PageConfig:
 
 
 class Head(str):
-    """HTML for the head of a page, which template engines insert as it is."""
+    """HTML for the head of a page, which template engines insert without escaping it."""
 
     __slots__ = ()
 

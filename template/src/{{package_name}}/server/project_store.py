@@ -216,10 +216,11 @@ class ProjectStore:
     def _forget(self, project: str, version: int, kept: set[str]) -> None:
         """Delete the draft, and what is not kept of a version and those before it."""
         _is_durable(self._store.delete, f"draft:{project}")
-        for key in {*self._store.keys(prefix := f"version:{project}:")} - kept:
+        prefix = f"version:{project}:"
+        for key in {*self._store.keys(prefix)} - kept:
             number, _, token = key.removeprefix(prefix).partition(":")
-            # A later one is that of another server, which saves now. With a colon, it is not an id
-            # of this project.
+            # A later version belongs to another server, which saves now. A token with a colon
+            # belongs to another project, whose id begins with this one and a colon.
             if ":" not in token and number.isdecimal() and int(number) <= version:
                 _is_durable(self._store.delete, key)
 

@@ -224,7 +224,8 @@ def _build(cls: type[State], content: Content) -> tuple[State, str, dict[str, in
         project = hydrate_view(cls, *content)
         return project, encode(domain.name, view_unshared(project)).decode(), versions_of(cls)
     finally:
-        (gc.enable if was_enabled else gc.disable)()
+        if was_enabled:
+            gc.enable()
 
 
 def _read(cls: type[State], states: bytes) -> Content:

@@ -71,7 +71,7 @@ const shownIn = (name) => document.querySelectorAll(`body [data-live-${name}]`);
 
 export function showStatus(status) {
   line = document.documentElement.dataset.liveStatus = status;
-  for (const element of shownIn("status")) element.dataset.liveStatus = element.textContent = line;
+  for (const element of shownIn("status")) element.setAttribute("data-live-status", (element.textContent = line));
 }
 
 export function showRefusal({ message }) {
@@ -235,8 +235,7 @@ export function binder(states) {
         const { firstChild: first, lastChild: last } = content;
         const row = Object.assign(new Row(), { key, value, index, first, last });
         const inner = Object.assign(Object.create(scope), { [item]: row });
-        row.stops = bindTree(content, inner, bound.get(element));
-        return row;
+        return Object.assign(row, { stops: bindTree(content, inner, bound.get(element)) });
       }
 
       function drop(row) {

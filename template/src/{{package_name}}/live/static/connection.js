@@ -130,8 +130,7 @@ export class Connection extends EventTarget {
   }
 
   #dispatch(name) {
-    const isAsking = this.pending && this.status !== "online";
-    (isAsking ? addEventListener : removeEventListener)("beforeunload", ask);
+    (this.pending ? addEventListener : removeEventListener)("beforeunload", ask);
     this.dispatchEvent(new Event(name));
   }
 

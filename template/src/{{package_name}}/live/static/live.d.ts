@@ -57,11 +57,27 @@ export interface Live extends EventTarget {
   ): void;
 }
 
-/** The states of everyone, by name. Declare your own types in a file with `declare module`. */
-export const shared: Record<string, any>;
+/**
+ * The states of everyone, by name. A module of yours can add their types:
+ *
+ *     declare module "/live/live.js" {
+ *       interface Shared {
+ *         readonly room: Room;
+ *       }
+ *     }
+ */
+export interface Shared {
+  readonly [name: string]: any;
+}
 
-/** The states of this tab, by name. */
-export const local: Record<string, any>;
+/** The states of this tab, by name. A module can add their types, as for `Shared`. */
+export interface Local {
+  readonly [name: string]: any;
+}
+
+export const shared: Shared;
+
+export const local: Local;
 
 export const live: Live;
 
@@ -72,10 +88,10 @@ export function change<R>(run: () => R): R;
 export function increment(of: object, key: string | number, by?: number): void;
 
 /** Set a value whatever it was before, a counter too. */
-export function replace(of: object, key: string | number, value: Json): void;
+export function replace<T extends object, K extends keyof T>(of: T, key: K, value: T[K]): void;
 
 /** Remove the first element that equals a value. */
-export function remove(list: Json[], value: Json): void;
+export function remove<T>(list: T[], value: NoInfer<T>): void;
 
 /**
  * Run a function now, and again in a microtask when a value that it has read changes.

@@ -198,7 +198,7 @@ const listMethods = {
     // An array reads start and count.
     const indices = [...list.keys()];
     const start = indices.slice(0, given[0] ?? 0).length;
-    const count = indices.splice(.../** @type {[number]} */ (given.slice(0, 2))).length;
+    const count = indices.splice.apply(indices, given.slice(0, 2)).length;
     return exchange(list, start, count, given.slice(2));
   },
 };

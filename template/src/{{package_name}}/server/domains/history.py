@@ -116,9 +116,7 @@ def redo(project: Project, command: Redo, context: Context) -> Redone:
 def state(project: Project, query: GetState, context: Context) -> State:
     """List the steps that can be taken back, and those that can be applied again."""
     history = context.document.history
-    done, undone = (
-        tuple(_step(each) for each in steps) for steps in (history.undoable, history.redoable)
-    )
+    done, undone = tuple(map(_step, history.undoable)), tuple(map(_step, history.redoable))
     return State(bool(done), bool(undone), done, undone)
 
 

@@ -40,6 +40,8 @@ class Entry:
         at: Milliseconds since the epoch of the clock; the log sets it.
         by: The author, for people; None if unknown.
         group: Entries of one client with the same group are one step of the undo history.
+        captured: Whether it was made of changes past the log, in a process of the session. It
+            is not part of the JSON: no client can say so.
 
     Raises:
         ValueError: The id is not valid, or there is nothing to do, or too much.
@@ -50,6 +52,7 @@ class Entry:
     at: int = 0
     by: str | None = None
     group: str | None = None
+    captured: bool = False
 
     def __post_init__(self) -> None:
         """Check the id and the number of operations."""

@@ -1,4 +1,4 @@
-"""Entries, applied to the states of a machine, and everything known of those applied."""
+"""Applies entries to the states of a machine, and remembers their outcomes."""
 
 # pyright: reportPrivateUsage=false
 
@@ -16,7 +16,7 @@ from ..typed._node import StateNode
 from ..typed._records import Linked
 from ..typed._rendering import Rendering
 from ..typed._view import MAX_SAFE_INTEGER, versions_of, view
-from ..typed.operations import MAX_DEPTH, check_json
+from ..typed.operations import MAX_DEPTH, apply_rendered, check_json
 from .entry import Entry, Position
 from .feed import Published, Ring
 from .log import LoggedEntry
@@ -69,14 +69,15 @@ class Executor:
 
     Attributes:
         position: The position after the last published entry.
+        at: The time of the last published entry, in milliseconds.
         outcomes: The outcomes of recent entries.
         ring: The last published entries.
     """
 
     def __init__(self, machine: StateMachine, check: Check | None, epoch: str) -> None:
         self.position = Position(epoch, 0)
-        self.outcomes, self.ring = Outcomes(), Ring()
-        self._machine, self._check, self._at = machine, check, 0
+        self.outcomes, self.ring, self.at = Outcomes(), Ring(), 0
+        self._machine, self._check = machine, check
         self._mirror = Mirror({}, {})
         self._places = Rendering(machine.states)
         self._encoded: tuple[Position, bytes] | None = None
@@ -88,7 +89,8 @@ class Executor:
             self._machine.restore_extra(snapshot["extra"])
             self.outcomes = Outcomes.from_json(snapshot["clients"])
             self.position = Position(snapshot["epoch"], snapshot["seq"])
-            self._at = snapshot["at"]
+            self.at = snapshot["at"]
+        self.ring.clear()
         # Not those of the snapshot, which may be of older classes.
         views = {name: state and view(state) for name, state in self._machine.states.items()}
         self._mirror = Mirror(views, _classes(self._machine.states))
@@ -114,16 +116,33 @@ class Executor:
 
     def begin_epoch(self, epoch: str) -> None:
         """Count from 1 again: history that others know may be gone."""
-        self.position, self.ring = Position(epoch, 0), Ring()
+        self.position = Position(epoch, 0)
+        self.ring.clear()
         self.outcomes.begin_epoch()
 
-    def apply(self, entry: Entry, seq: int) -> Result:
-        """Apply an entry as the one with a number, or refuse it without any effect."""
+    def apply(self, entry: Entry, seq: int, inverses: Sequence[Operation] | None = None) -> Result:
+        """Apply an entry as the one with a number, or refuse it without any effect.
+
+        Args:
+            entry: The entry.
+            seq: The number.
+            inverses: The operations that take the entry back, if the states have its changes
+                already; a refused one is taken back.
+        """
+        result = self._apply(entry, seq, inverses)
+        if inverses is not None and result.published is None:
+            apply_rendered(cast(Mapping[str, State], self._machine.states), inverses)
+        return result
+
+    def _apply(self, entry: Entry, seq: int, inverses: Sequence[Operation] | None) -> Result:
         try:
             with transaction():
                 before = len(current_journal().records)
-                applied = self._machine.apply(entry)
-                _check_encodable(entry)
+                if inverses is None:
+                    applied = self._machine.apply(entry)
+                else:
+                    applied = Applied(operations=_operations(entry), inverses=inverses)
+                check_encodable(entry)
                 self._check_places(before)
                 return self._complete(entry, seq, applied)
         except Refused as error:
@@ -146,13 +165,21 @@ class Executor:
             RefusedOperation: The check does not allow it, or a state stands in two places.
             ValueError: It has an integer that JavaScript cannot read exactly.
         """
-        operations = cast(Sequence[Operation], entry.do)
+        operations = _operations(entry)
         if self._machine.safe_integers:
             for operation in operations:
                 check_json(operation.get("value"), MAX_DEPTH, MAX_SAFE_INTEGER)
         self._check_places()
         applied = Applied(operations=operations, inverses=inverses)
         return self._complete(entry, self.position.seq + 1, applied)
+
+    def verify(self, entry: Entry, inverses: Sequence[Operation]) -> None:
+        """Check an entry as `adopt()` does; the log decides later whether it is applied."""
+        extra = self._machine.extra()
+        try:
+            self.adopt(entry, inverses)
+        finally:
+            self._machine.restore_extra(extra)
 
     def _complete(self, entry: Entry, seq: int, applied: Applied) -> Result:
         self._machine.check(applied)
@@ -230,7 +257,7 @@ class Executor:
             entry = result.entry
             if result.published:
                 self._mirror.apply(result.operations)
-                self.position, self._at = result.published.outcome.position, entry.at
+                self.position, self.at = result.published.outcome.position, entry.at
                 self.ring.append(result.published)
                 applied.append(result.published)
             if result.is_new:
@@ -249,7 +276,7 @@ class Executor:
         head = {
             "epoch": self.position.epoch,
             "seq": self.position.seq,
-            "at": self._at,
+            "at": self.at,
             "versions": {n: v for each in classes for n, v in versions_of(each).items()},
             "clients": self.outcomes.to_json(),
             "extra": self._machine.extra(),
@@ -261,11 +288,15 @@ class Executor:
         return self._machine.snapshot_message(self.position, self.view())
 
 
+def _operations(entry: Entry) -> Sequence[Operation]:
+    return cast(Sequence[Operation], entry.do)
+
+
 def _classes(states: Mapping[str, State | None]) -> dict[str, type[State]]:
     return {name: type(state) for name, state in states.items() if state is not None}
 
 
-def _check_encodable(entry: Entry) -> None:
+def check_encodable(entry: Entry) -> None:
     """Raise Refused for an entry that a log cannot keep."""
     try:
         _ = entry.encoded

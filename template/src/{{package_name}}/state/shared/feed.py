@@ -36,6 +36,11 @@ class Ring:
         self._entries = deque[Published]()
         self._bytes = 0
 
+    def clear(self) -> None:
+        """Drop all entries."""
+        self._entries.clear()
+        self._bytes = 0
+
     def append(self, entry: Published) -> None:
         """Add an entry, and drop the oldest ones that are over the limit."""
         self._entries.append(entry)
@@ -189,6 +194,10 @@ class Feed:
         if self._size <= self._max_bytes:
             return False
         return self._size - max(map(len, self._outbox)) > self._max_bytes
+
+    def restart(self) -> None:
+        """Begin again with a snapshot. The caller must hold the lock."""
+        self._taken, self._outbox, self._size = -1, [], 0
 
     def wake(self) -> None:
         """Call `on_ready`, unless it was called since the last `take()`."""

@@ -5,11 +5,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..errors import StoreUnavailableError
 from .edit_journal import EditJournal
 from .entry import Entry
-from .log import Log, LoggedEntry, Recovery
+from .log import Follower, Log, LoggedEntry, Recovery
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +37,11 @@ class LocalLog(Log):
         """The number of bytes that it keeps on disk."""
         return self._journal.size if self._journal else 0
 
-    async def open(self) -> Recovery:
+    async def open(self, follower: Follower) -> Recovery:
         """Return the content of the journal; a log that was closed can be opened again."""
         self._arrived.clear()
-        self._changed, self._stopped = asyncio.Event(), False  # of the event loop of now
-        recovery = self._journal.open() if self._journal else Recovery()
-        if recovery.snapshot:
-            self.at = recovery.snapshot["at"]
-        self.at = max([self.at, *(logged.entry.at for logged in recovery.entries)])
-        return recovery
+        self._changed, self._stopped = asyncio.Event(), False  # of the current event loop
+        return self._journal.open() if self._journal else Recovery()
 
     def append(self, entry: Entry) -> None:
         """Put an entry at the end."""
@@ -57,6 +54,10 @@ class LocalLog(Log):
             self._changed.clear()
             await self._changed.wait()
         return self.recall()
+
+    def stamp(self, entry: Entry, earliest: int) -> Entry:
+        """Return an entry with the current time."""
+        return replace(entry, at=max(earliest, self._now))
 
     def recall(self) -> Sequence[Entry]:
         """Take back the entries that were not read yet, and return them."""
@@ -82,7 +83,7 @@ class LocalLog(Log):
         self._stopped = True
         self._changed.set()
 
-    def close(self, snapshot: bytes | None) -> None:
+    async def close(self, snapshot: bytes | None) -> None:
         """End the journal with a snapshot; on a full disk it stays as it is, and complete."""
         if self._journal:
             try:

@@ -3,9 +3,8 @@
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from .entry import Entry
 
@@ -39,6 +38,26 @@ class Recovery(NamedTuple):
     is_complete: bool = True
 
 
+class Follower(Protocol):
+    """The session on a log, which the log may call while the session waits for `read()`."""
+
+    def snapshot(self) -> bytes:
+        """Return everything that the next entries depend on."""
+        ...
+
+    def begin_epoch(self, epoch: str) -> None:
+        """Count from 1 again in a new epoch."""
+        ...
+
+    def reload(self, snapshot: Mapping[str, Any], epoch: str) -> None:
+        """Take a snapshot in the place of the states, and go on in an epoch."""
+        ...
+
+
+def _ignore(process: str, message: bytes) -> None:
+    """Do nothing."""
+
+
 class Log(ABC):
     """Puts entries into one order, which every session on it sees.
 
@@ -46,29 +65,34 @@ class Log(ABC):
         clock: Returns the seconds since the epoch of the clock.
 
     Attributes:
-        at: The time of the last entry, in milliseconds.
+        is_shared: Whether other processes may append to it too. An entry then has its place
+            only when it is read back.
+        is_current: Whether everything was read that had been in it when it was opened.
+        on_message: Called with the name of another process and a message from it.
     """
 
+    is_shared = False
+    is_current = True
+
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.at = 0
+        self.on_message: Callable[[str, bytes], object] = _ignore
         self._clock = clock
 
-    def stamp(self, entry: Entry) -> Entry:
-        """Return an entry with the current time, which never runs backwards in a log."""
-        self.at = max(self.at, int(self._clock() * 1_000))
-        return replace(entry, at=self.at)
+    @property
+    def _now(self) -> int:
+        return int(self._clock() * 1_000)
 
     def new_epoch(self) -> str:
         """Return a name that no epoch has had."""
-        return f"{int(self._clock() * 1_000)}-{os.urandom(3).hex()}"
+        return f"{self._now}-{os.urandom(3).hex()}"
 
     @property
-    @abstractmethod
     def size(self) -> int:
-        """The number of bytes that it keeps on disk."""
+        """The number of bytes that it keeps on the disk of this machine."""
+        return 0
 
     @abstractmethod
-    async def open(self) -> Recovery:
+    async def open(self, follower: Follower) -> Recovery:
         """Return the content of the log.
 
         Raises:
@@ -78,17 +102,51 @@ class Log(ABC):
 
     @abstractmethod
     def append(self, entry: Entry) -> None:
-        """Put an entry at the end."""
+        """Put an entry at the end; any thread that has the lock of changes may do so.
+
+        Raises:
+            Refused: A log that sends it before it is applied cannot keep it.
+        """
 
     @abstractmethod
     async def read(self) -> Sequence[Entry]:
-        """Wait for the next entries, and return them in order; none once it is closing."""
+        """Wait for the next entries, and return them in order; none once it is closing.
+
+        Raises:
+            StoreUnavailableError: Entries have waited too long for their place. They may still
+                get it.
+        """
 
     @abstractmethod
+    def stamp(self, entry: Entry, earliest: int) -> Entry:
+        """Return an entry that was read with its time, in milliseconds.
+
+        Args:
+            entry: The entry.
+            earliest: The time of the last applied entry: time never runs backwards in a log.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Take no further entry: `read()` returns those that are there, then none."""
+
+    @abstractmethod
+    async def close(self, snapshot: bytes | None) -> None:
+        """Close it.
+
+        Args:
+            snapshot: Replaces its content, so that nothing can be missing; None leaves it as it is.
+        """
+
+    def broadcast(self, message: bytes) -> None:  # noqa: B027 - most logs have no other process
+        """Send a message, which no log keeps, to all other processes that use it now."""
+
+    # A log that has an entry before it is read keeps nothing when it is applied.
+
     def recall(self) -> Sequence[Entry]:
         """Take back the entries that were not read yet, and return them."""
+        return ()
 
-    @abstractmethod
     def commit(self, entries: Sequence[LoggedEntry]) -> bool:
         """Keep the applied entries of one turn, all or none.
 
@@ -98,23 +156,15 @@ class Log(ABC):
         Raises:
             StoreUnavailableError: None was kept.
         """
+        return False
 
-    @abstractmethod
-    def rewrite(self, snapshot: bytes) -> None:
+    def rewrite(self, snapshot: bytes) -> None:  # noqa: B027 - see above
         """Begin again with a snapshot.
 
         Raises:
             StoreUnavailableError: The log is as it was.
         """
 
-    @abstractmethod
     def set_aside(self, entries: Sequence[LoggedEntry]) -> str:
         """Keep entries that no longer apply outside of the log, and return where they are."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """Take no further entry: `read()` returns those that are there, then none."""
-
-    @abstractmethod
-    def close(self, snapshot: bytes | None) -> None:
-        """End with a snapshot, after which nothing can be missing; or as it is, without one."""
+        return ""

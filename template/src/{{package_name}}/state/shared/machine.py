@@ -108,7 +108,8 @@ class OperationMachine(StateMachine):
             message = f"Got the command {command}, expected operations"
             raise Refused("unknown_command", message, command=command)
         with transaction(self._states) as changes:
-            if self.is_replaying:  # among them changes made past the log, of private fields too
+            # Changes that were made past the log may be of private fields too.
+            if self.is_replaying or entry.captured:
                 apply_rendered(self._states, entry.do)
             else:
                 self._apply_operations(entry.do)
