@@ -30,6 +30,8 @@ VALUES: dict[str, list[Any]] = {
     "state_stores": [(), ("json",), ("sqlite",), ("redis",), STORES],
     **{name: [True, False] for name in SWITCHES},
 }
+# The services, which may have a container image.
+SERVICES = ("daemon", "mcp_server", "state_server", "web_service")
 # The questions that only a new project gets, and those that only an existing one gets.
 NOT_ASKED = {
     "modules_only": {
@@ -41,12 +43,15 @@ NOT_ASKED = {
         "license",
         "python_version",
         "include_example",
+        "include_container",
         "include_agents_md",
         "include_github_actions",
         "include_pre_commit",
     },
     **{kind: {"layout", "modules_package"} for kind in PROJECT_TYPES if kind != "modules_only"},
 }
+for _kind in {*PROJECT_TYPES} - {*SERVICES, "modules_only"}:
+    NOT_ASKED[_kind] |= {"include_container"}
 # A state server implies these.
 NOT_ASKED["state_server"] |= {"include_persistence_helpers", "include_typed_state"}
 # The example needs these, and the stores need the second of them; a state server has its own.

@@ -15,6 +15,11 @@ _NOT_CODE = {
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+def _is_text(node: ast.stmt) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
 def count_code_lines(source: str) -> int:
     """Return the number of lines of Python source that hold code.
 
@@ -26,8 +31,11 @@ def count_code_lines(source: str) -> int:
     """
     documentation: set[int] = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            documentation.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        if isinstance(node, _DOCUMENTED):
+            # A class also has the docstrings of its attributes.
+            body = node.body if isinstance(node, ast.ClassDef) else node.body[:1]
+            for text in filter(_is_text, body):
+                documentation.update(range(text.lineno, (text.end_lineno or 0) + 1))
     code: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in _NOT_CODE:

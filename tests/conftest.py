@@ -7,12 +7,14 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crashlab.components import is_present, lacking, works
 from crashlab.disks import Disk, Mount, unmount
 from stores.redis_server import find_program
 from support import ProjectEnvironment
+from xdist.scheduler import LoadScopeScheduling
 
 # Emitted tests start the Redis server on the PATH. Without any server they are
 # skipped, and the tests that demand every branch fail.
@@ -25,9 +27,66 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "in_memory: its files need no disk")
 
 
+# Files with tests that share only files: any process may run any of them. The tests of another file
+# share what a process has started or imported, so they stay together.
+SPREAD = ("test_projects", "test_updates", "test_negatives", "test_rendering", "test_questions")
+# Tests in there of which only one at a time can go on.
+TOGETHER = (
+    "test_strict_mypy_finds_no_error_on_any_platform",
+    "test_strict_pyright_finds_no_error",
+    "test_the_tests_pass_with_the_oldest_allowed_dependencies",
+)
+# Parts of the names of the longest tests, which start first, so that short ones fill the end. Those
+# that mostly wait are among those that compute.
+FIRST = (
+    "frontend/test_browser",
+    "test_demo",
+    "oldest_allowed_dependencies",
+    "live/test_browser_chat",
+    "on_every_other_python",
+    "engine/test_state_server",
+    "test_tutorial",
+    "test_containers",
+    "frontend/test_hook",
+    "reach_every_branch",
+    "services/",
+    "plain_pip",
+    "strict_pyright",
+    "packages_build",
+    "ordinary_user",
+    "live/",
+    "test_projects",
+    "engine/",
+    "test_modules_only",
+    "stores/",
+    "test_updates",
+    "test_negatives",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process the next file, or the next test of a file whose tests are spread."""
+    scheduling: Any = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _unit_of
+    return scheduling
+
+
+def _unit_of(test: str) -> str:
+    file, _, name = test.partition("::")
+    if Path(file).stem not in SPREAD:
+        return file
+    function = name.partition("[")[0]
+    return function if function in TOGETHER else test
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of whole projects first: they take longest, and short ones fill the end."""
-    items.sort(key=lambda item: item.path.stem != "test_projects")
+    """Run the longest tests first."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    return next((n for n, part in enumerate(FIRST) if part in item.nodeid), len(FIRST))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -44,6 +103,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_once(shared: Path) -> None:
+    """Let the processes of tests keep byte code, whatever the setting of this machine is.
+
+    Most start a new one for programs with many modules. The byte code lies in a folder of this run,
+    so that projects stay as they were rendered.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(shared / "bytecode")
 
 
 @pytest.fixture(scope="session")

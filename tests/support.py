@@ -8,12 +8,12 @@ import functools
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,14 +71,26 @@ _render_files: Any = Worker._render_template
 
 
 def _render_with_one_context(worker: Worker) -> None:
-    """Compute the context once for all files: their answers are the same."""
+    """Compute the context, which all files share, and each part of their paths once."""
     _ = worker.answers_relpath  # computed first: that changes its context
     context = worker._render_context()
-    vars(worker)["_render_context"] = lambda: dict(context)
+    render_string = worker._render_string
+    render_once = functools.cache(lambda string: render_string(string))
+
+    def render_part(string: str, extra_context: dict[str, Any] | None = None) -> str:
+        if extra_context or "yield" in string:  # which has an effect besides
+            return render_string(string, extra_context)
+        worker.jinja_env.preprocess("")  # as above
+        return render_once(string)
+
+    faster: dict[str, Any] = {"_render_context": lambda: dict(context)}
+    faster["_render_string"] = render_part
+    vars(worker).update(faster)
     try:
         _render_files(worker)
     finally:
-        del vars(worker)["_render_context"]
+        for name in faster:
+            del vars(worker)[name]
 
 
 _find_answers: Any = vars(Worker)["answers_relpath"].fget
@@ -92,7 +104,27 @@ def _find_answers_once(worker: Worker) -> Path:
     return vars(worker)["_answers_path"]  # type: ignore[no-any-return]
 
 
+_clone: Callable[[str, str, str], str] = vars(copier._template)["clone"]
+_clones: dict[tuple[str, str], str] = {}
+
+
+def _clone_once(url: str, ref: str, location: str) -> str:
+    """Clone the same commits with the same tags once: an update asks five times for them.
+
+    Copier only reads the clone. It deletes `location`, which stays empty.
+    """
+    if ref == "HEAD":  # with the changes that are not committed
+        return _clone(url, ref, location)
+    key = run("git", "show-ref", "--head", cwd=Path(url)).stdout, ref
+    if key not in _clones:
+        folder = tempfile.mkdtemp(dir=TEMPORARY)
+        atexit.register(shutil.rmtree, folder)
+        _clones[key] = _clone(url, ref, folder)
+    return _clones[key]
+
+
 for _owner, _name, _faster in (  # mypy forbids assignments
+    (copier._template, "clone", _clone_once),
     (SandboxedEnvironment, "compile", _compile_once),
     (copier._template, "load_template_config", _load_configuration_once),
     (Worker, "_render_template", _render_with_one_context),
@@ -152,7 +184,9 @@ def _copy_of_this_template() -> Path:
     return copy_template(Path(folder) / "template")
 
 
-def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Path:
+def render(
+    destination: Path, template: Path = REPOSITORY, *, quiet: bool = True, **answers: Any
+) -> Path:
     """Render a project with the defaults and these answers, without trusting the template.
 
     Copier accepts unknown answers in silence; a misspelt one fails here.
@@ -168,7 +202,7 @@ def render(destination: Path, template: Path = REPOSITORY, **answers: Any) -> Pa
         settings=Settings(),
         defaults=True,
         overwrite=True,
-        quiet=True,
+        quiet=quiet,
     )
     return destination
 
@@ -239,13 +273,19 @@ def making(folder: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def using_mypy(cache: Path) -> Iterator[dict[str, str]]:
+def using_mypy(cache: Path, project: Path) -> Iterator[dict[str, str]]:
     """Give mypy a cache that all projects share, as most of its files are theirs too.
+
+    Mypy takes a file for the cached one if its path in the project, its size and the second of
+    its last change are the same. The files therefore get times from their content.
 
     Yields:
         The variables of its environment. One process at a time has the cache.
     """
     with making(cache):
+        for path in (*project.glob("src/**/*.py"), *project.glob("tests/**/*.py")):
+            seconds = 10**9 + zlib.crc32(path.read_bytes()) % 10**8
+            os.utime(path, (seconds, seconds))
         yield {"MYPY_CACHE_DIR": str(cache)}
 
 
@@ -309,7 +349,7 @@ class ProjectEnvironment(Environment):
         group: The dependency group of the emitted projects to install.
     """
 
-    TOOLS = ("hatchling", "editables", "zensical", "pytest-xdist", "pytest-randomly")
+    TOOLS = ("hatchling", "editables", "zensical", "pytest-randomly")
 
     def __init__(
         self, folder: Path, python: str | Path = sys.executable, group: str = "dev"
@@ -348,26 +388,6 @@ class ProjectEnvironment(Environment):
             if missing:
                 self.install_project(project)
         return Environment(project.with_name(f"{project.name}-environment"))
-
-    def import_everything(self, project: Path, package: Path, name: str | None) -> None:
-        """Import each module of a package, any warning being an error.
-
-        The project is not installed, so that its oldest Python may be newer than this
-        one; the information from its metadata is put beside it.
-        """
-        stem = re.sub(r"[-_.]+", "_", name or package.name).lower()
-        metadata = project.with_name("metadata") / f"{stem}-0.1.0.dist-info/METADATA"
-        metadata.parent.mkdir(parents=True)
-        metadata.write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 0.1.0\nSummary: A\n")
-        modules = [
-            ".".join(path.relative_to(package.parent).with_suffix("").parts)
-            for path in package.rglob("*.py")
-            if path.name not in ("__main__.py", "__init__.py")
-        ]
-        program = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
-        path = {"PYTHONPATH": os.pathsep.join([str(package.parent), str(metadata.parents[1])])}
-        arguments = ("-W", "error", "-c", program, package.name, *modules)
-        self.run("python", *arguments, cwd=project, env=path)
 
 
 def interpreters() -> list[Path]:

@@ -254,17 +254,21 @@ def test_a_module_that_the_stores_would_hide_is_refused(theirs: str, tmp_path: P
     render(project, project_type="modules_only", **answers)
 
 
-def test_the_first_words_after_copying_say_what_to_do(tmp_path: Path) -> None:
+def test_the_first_words_after_copying_say_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = make_package(tmp_path / "project", "theirs")
-    copier = Path(sys.executable).with_name("copier")
-    template = copy_template(tmp_path / "template")
-    answers = ("-d", "project_type=modules_only", "-d", "package_name=theirs")
-    output = run(copier, "copy", "--defaults", *answers, template, project, cwd=tmp_path).stderr
+
+    def copy(**answers: Any) -> str:
+        answers |= {"project_type": "modules_only", "package_name": "theirs"}
+        render(project, quiet=False, **answers)
+        return capsys.readouterr().err
+
+    output = copy()
     assert "python -m pytest tests/utils\n" in output
     assert "need only Python 3.11 or newer" in output
     assert "orjson" not in output
-    more = ("--overwrite", "-d", "state_stores=[redis]", *answers)
-    output = run(copier, "copy", "--defaults", *more, template, project, cwd=tmp_path).stderr
+    output = copy(state_stores=["redis"])
     assert "python -m pytest tests/utils tests/state\n" in output
     assert re.search(r"Add to your dependencies:\s+orjson>=\S+ redis>=\S+\n", output)
 
@@ -379,8 +383,6 @@ def test_the_checks_of_a_project_with_other_rules_stay_green(
     pyright = Path(sys.executable).with_name("pyright")
     run(pyright, "--pythonpath", environment.tool("python"), cwd=project)
     where = {"PYTHONPATH": str(project)}
-    environment.run_module(
-        "pytest", "tests", "-p", "no:cacheprovider", "--collect-only", cwd=project, env=where
-    )
+    # It collects our tests too, beside which those of the same names are found.
     theirs = ("tests", "-p", "no:cacheprovider", "-m", "not template")
     assert "3 passed" in environment.run_module("pytest", *theirs, cwd=project, env=where)

@@ -1,6 +1,8 @@
 """The checks can fail: planted faults are caught, in emitted projects and by this suite."""
 
 import contextlib
+import os
+import re
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -33,6 +35,20 @@ def append(path: str, text: str) -> Callable[[Path], None]:
             file.write(text)
 
     return inject_fault
+
+
+def together(*faults: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Return a function that injects several faults, all of which one run must find."""
+
+    def inject_faults(project: Path) -> None:
+        for inject_fault in faults:
+            inject_fault(project)
+
+    return inject_faults
+
+
+def each_of(*words: str) -> str:
+    return "".join(f"(?=.*{re.escape(word)})" for word in words)
 
 
 LOGGING = "\n\nimport logging\n\nlogging.getLogger(__name__).info(f'{__name__} is here')\n"
@@ -70,32 +86,22 @@ CAUGHT_BY_THE_PROJECT = {
         "ruff check",
         "C901",
     ),
-    "code that never runs": (
-        append(
-            "src/sample/registry.py",
-            "\n\ndef _f(x: int) -> int:\n    if isinstance(x, str):\n"
-            "        return 1\n    return x\n",
+    "code that never runs, a variable that only one branch sets, and missing and wrong types": (
+        together(
+            append(
+                "src/sample/registry.py",
+                "\n\ndef _f(x: int) -> int:\n    if isinstance(x, str):\n"
+                "        return 1\n    return x\n",
+            ),
+            append(
+                "src/sample/registry.py",
+                "\n\ndef _g(x: bool) -> int:\n    if x:\n        y = 1\n    return y\n",
+            ),
+            append("src/sample/registry.py", "\n\ndef h(x):\n    return x\n"),
+            append("tests/test_cli.py", '\n\nX: int = "one"\n'),
         ),
         "mypy",
-        "unreachable",
-    ),
-    "a variable that only one branch sets": (
-        append(
-            "src/sample/registry.py",
-            "\n\ndef _f(x: bool) -> int:\n    if x:\n        y = 1\n    return y\n",
-        ),
-        "mypy",
-        "possibly-undefined",
-    ),
-    "an untyped function": (
-        append("src/sample/registry.py", "\n\ndef f(x):\n    return x\n"),
-        "mypy",
-        "no-untyped-def",
-    ),
-    "a wrong type in a test": (
-        append("tests/test_cli.py", '\n\nX: int = "one"\n'),
-        "mypy",
-        "assignment",
+        each_of("[unreachable]", "[possibly-undefined]", "[no-untyped-def]", "[assignment]"),
     ),
     "a failing test": (
         append("tests/test_cli.py", "\n\ndef test_it() -> None:\n    assert 0\n"),
@@ -116,7 +122,7 @@ CAUGHT_BY_THE_PROJECT = {
             "\n\nimport time\n\n\ndef test_it() -> None:\n    time.sleep(600)\n",
         ),
         # The project allows a minute, which would be long here.
-        "pytest -k test_it -o timeout=1",
+        "pytest tests/test_cli.py -k test_it -o timeout=1",
         "Timeout",
     ),
     "an unregistered marker": (
@@ -124,7 +130,7 @@ CAUGHT_BY_THE_PROJECT = {
             "tests/test_cli.py",
             "\n\n@pytest.mark.sloow\ndef test_it() -> None:\n    pass\n",
         ),
-        "pytest",
+        "pytest tests/test_cli.py",
         "'sloow' not found in `markers`",
     ),
     "a warning": (
@@ -141,15 +147,18 @@ CAUGHT_BY_THE_PROJECT = {
         "pytest tests/test_guides.py",
         "1 failed",
     ),
-    "a dead link in the documentation": (
-        append("user-docs/index.md", "\n[gone](gone.md)\n"),
-        "mkdocs build --strict",
-        "gone.md",
+    "a broken block in the README": (
+        append("README.md", "\n```python\nassert 1 == 2\n```\n"),
+        "pytest tests/test_guides.py",
+        "1 failed",
     ),
-    "a page that nothing leads to": (
-        append("user-docs/lost.md", "# Lost\n"),
+    "a dead link in the documentation, and a page that nothing leads to": (
+        together(
+            append("user-docs/index.md", "\n[gone](gone.md)\n"),
+            append("user-docs/lost.md", "# Lost\n"),
+        ),
         "mkdocs build --strict",
-        "lost.md",
+        each_of("gone.md", "lost.md"),
     ),
     "an uncovered branch": (
         append("src/sample/registry.py", "\n\ndef _f(x: int) -> int:\n    return x if x else 1\n"),
@@ -182,9 +191,39 @@ def test_the_projects_own_checks_catch(
         if tool == "pytest":  # the other tools read the project as it lies there
             run, own = installed.run_module, {"PYTHONPATH": str(project / "src")}
         elif tool == "mypy":
-            own = stack.enter_context(using_mypy(shared / "mypy-linux"))
+            own = stack.enter_context(using_mypy(shared / "mypy-linux", project))
         with pytest.raises(AssertionError, match=f"(?s)ended with.*{words}"):
             run(tool, *arguments, cwd=project, env=own)
+
+
+def test_mypy_does_not_take_a_file_for_that_of_another_project(
+    tmp_path: Path, environment: ProjectEnvironment
+) -> None:
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    for project, value in ((right, "12"), (wrong, '""')):
+        (project / "src").mkdir(parents=True)
+        (project / "src/sample.py").write_text(f"count: int = {value}\n")
+        os.utime(project / "src/sample.py", (0, 0))
+    with using_mypy(tmp_path / "mypy", right) as own:
+        environment.run("mypy", "src", cwd=right, env=own)
+    found = pytest.raises(AssertionError, match="Incompatible types")
+    with using_mypy(tmp_path / "mypy", wrong) as own, found:
+        environment.run("mypy", "src", cwd=wrong, env=own)
+
+
+def test_byte_code_is_not_taken_for_that_of_a_changed_module(
+    tmp_path: Path, environment: ProjectEnvironment, shared: Path
+) -> None:
+    module = tmp_path / "sample.py"
+    command = ("-c", "import sample; print(sample.__cached__, sample.count)")
+    for count in range(3):
+        module.write_text(f"count = {count}\n")
+        os.utime(module, (count, count))
+        kept, found = environment.run("python", *command, cwd=tmp_path).split()
+        assert int(found) == count
+        assert Path(kept).is_relative_to(shared)
+        assert Path(kept).exists()
+        assert [path.name for path in tmp_path.iterdir()] == [module.name]
 
 
 def test_conflict_markers_are_caught_before_a_commit(

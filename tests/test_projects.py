@@ -1,6 +1,7 @@
 """A rendered project works: its tests, types, documentation and packages, on each Python."""
 
 import functools
+import getpass
 import json
 import os
 import shutil
@@ -12,11 +13,11 @@ from typing import Any
 
 import pytest
 from answers import asked, everything, label, nothing
+from crashlab.disks import Mount, unmount
 from support import (
     UV,
     Environment,
     ProjectEnvironment,
-    commit_all,
     interpreters,
     making,
     render,
@@ -72,6 +73,8 @@ CHOSEN = [
     nothing("daemon"),
     nothing("state_server", state_stores=["json"]),
 ]
+# The first one without typed state, which depends neither on the user nor on the tools.
+FIRST = {**CHOSEN[0], "include_typed_state": False}
 WHOLE = CHOSEN[:7]  # the features of these include those of the others
 LIBRARY = WHOLE[1]
 BARE = [answers for answers in CHOSEN if label(answers).endswith("-nothing")]
@@ -96,7 +99,8 @@ SHARED = {f"utils/{module}.py": f"utils/test_{module}.py" for module in MODULES}
 }
 
 
-# Whether the tests reach a branch must not depend on chance: other Pythons run them in any order.
+# Whether the tests reach a branch must not depend on chance: the oldest dependencies and other
+# Pythons run them in any order.
 IN_ORDER = ("-p", "no:randomly", "-p", "no:cacheprovider")
 
 
@@ -188,7 +192,7 @@ def test_strict_mypy_finds_no_error_on_any_platform(
     platforms = {"linux": "3.11", "win32": "3.11", "darwin": "3.14"}
     for platform in platforms if answers in WHOLE else ["linux"]:
         options = ["--platform", platform, "--python-version", platforms[platform]]
-        with using_mypy(shared / f"mypy-{platform}") as own:
+        with using_mypy(shared / f"mypy-{platform}", project) as own:
             installed.run_module("mypy", *options, cwd=project, env=own)
 
 
@@ -256,8 +260,9 @@ def test_the_documentation_builds_without_a_warning(
     home = (project / "site/index.html").read_text()
     for page in ("persist-application-state", "use-input-validation", "learn-from-the-example"):
         assert (f"how-to/{page}" in home) is (project / f"user-docs/how-to/{page}.md").exists()
-    api = (project / "site/reference/api/index.html").read_text()
-    assert "Parameters:" in api, "docstrings are not rendered"
+    pages = [path.stem for path in (project / "user-docs/reference/api").glob("*.md")]
+    api = [(project / f"site/reference/api/{page}/index.html").read_text() for page in pages]
+    assert "Parameters:" in "".join(api), "docstrings are not rendered"
 
 
 @pytest.mark.parametrize("answers", [*WHOLE, *BARE], ids=label)
@@ -284,23 +289,24 @@ def own_tests(answers: dict[str, Any]) -> list[str]:
     return [] if answers == LIBRARY else skipping(SHARED.values())
 
 
-# The tests of this Python run above: it is tried here only if there is no other.
-OTHERS = [path for path in interpreters() if path != Path(sys.executable)] or interpreters()
+# The tests of this Python run above, and with the oldest dependencies in any order.
+PYTHONS = interpreters()
+OTHERS = [path for path in PYTHONS if path != Path(sys.executable)]
 
 
 # The modules have more to fear from another Python than the programs, which try only the newest.
 @pytest.mark.parametrize(
     ("python", "answers"),
-    [(python, LIBRARY) for python in OTHERS]
-    + [(OTHERS[-1], answers) for answers in WHOLE if answers != LIBRARY],
+    [(python, LIBRARY) for python in OTHERS or PYTHONS]
+    + [(python, answers) for python in OTHERS[-1:] for answers in WHOLE if answers != LIBRARY],
     ids=lambda value: str(value) if isinstance(value, Path) else label(value),
 )
 def test_the_tests_pass_on_every_other_python(
     answers: dict[str, Any], python: Path, tmp_path: Path, shared: Path
 ) -> None:
     project = render(tmp_path / "sample", **answers)
-    environment = ProjectEnvironment(shared / f"environment-{OTHERS.index(python)}", python, "test")
-    installed = environment.install_project(project)
+    folder = shared / f"environment-{PYTHONS.index(python)}"
+    installed = ProjectEnvironment(folder, python, "test").install_project(project)
     installed.run_module("pytest", "-p", "no:cacheprovider", *own_tests(answers), cwd=project)
 
 
@@ -320,7 +326,7 @@ def test_the_tests_pass_as_an_ordinary_user() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        project = render(folder / "sample", **CHOSEN[0])
+        project = render(folder / "sample", **FIRST)
         environment = Environment(folder / "environment", python)
         environment.install("--editable", ".", "--group", "test", cwd=project)
         run("chown", "--recursive", "65534:65534", project, cwd=folder)
@@ -332,30 +338,24 @@ def test_the_tests_pass_with_the_oldest_allowed_dependencies(
     answers: dict[str, Any], tmp_path: Path, shared: Path
 ) -> None:
     project = render(tmp_path / "sample", **answers)
-    oldest = ("--resolution", "lowest-direct")
-    run(UV, "sync", "--quiet", *oldest, "--python", sys.executable, cwd=project)
-    for command in (
-        ("pytest", *own_tests(answers)),
-        ("ruff", "check"),
-        ("ruff", "format", "--check"),
-        ("mkdocs", "build", "--strict"),
-    ):
-        run(UV, "run", "--quiet", *oldest, *command, cwd=project)
-    with using_mypy(shared / "mypy-oldest") as own:
-        run(UV, "run", "--quiet", *oldest, "mypy", cwd=project, env=own)
-
-
-def test_the_first_commands_in_a_new_project_work(tmp_path: Path) -> None:
-    project = render(tmp_path / "sample", **CHOSEN[0])
-    commit_all(project, "Start")
-    path = {"PATH": f"{UV.parent}:/usr/local/bin:/usr/bin:/bin", "UV_PYTHON": sys.executable}
-    run("make", "check", "test", "build", cwd=project, env=path)
-    run(UV, "run", "pre-commit", "run", "--all-files", cwd=project, env=path)
-    assert run("git", "status", "--porcelain", cwd=project).stdout in ("", "?? uv.lock\n")
+    # Each gets its own packages and no others, but in the same folder, and so one at a time: most
+    # are those of the one before, whose byte code and types Python and mypy then know.
+    with using_mypy(shared / "mypy-oldest", project) as own:
+        environment = Environment(shared / "oldest")
+        own = {**own, "UV_PROJECT_ENVIRONMENT": str(environment.folder)}
+        sync = (UV, "sync", "--quiet", "--resolution", "lowest-direct")
+        run(*sync, "--no-default-groups", "--group", "test", cwd=project, env=own)
+        environment.install("--no-deps", "pytest-randomly", cwd=project)
+        environment.run("pytest", *own_tests(answers), cwd=project)
+        run(*sync, cwd=project, env=own)
+        environment.run("ruff", "check", cwd=project)
+        environment.run("ruff", "format", "--check", cwd=project)
+        environment.run("mkdocs", "build", "--strict", cwd=project)
+        environment.run("mypy", cwd=project, env=own)
 
 
 def test_plain_pip_is_enough(tmp_path: Path) -> None:
-    project = render(tmp_path / "sample", **CHOSEN[0])
+    project = render(tmp_path / "sample", **FIRST)
     run(sys.executable, "-m", "venv", ".venv", cwd=project)
     pip = project / ".venv/bin/pip"
     run(pip, "install", "--quiet", "--upgrade", "pip", cwd=project)
@@ -363,3 +363,22 @@ def test_plain_pip_is_enough(tmp_path: Path) -> None:
     # With the same packages, all tests run above.
     run(project / ".venv/bin/pytest", "--quiet", *skipping(SHARED.values()), cwd=project)
     assert "import" in run(project / ".venv/bin/sample", "--help", cwd=project).stdout
+
+
+@pytest.mark.needs("mount")
+def test_the_tests_pass_where_another_run_removes_the_same_folders(
+    environment: ProjectEnvironment, mount: Mount, shared: Path, tmp_path: Path
+) -> None:
+    """As the tests of two projects do that run at once."""
+    project = render_once(shared, **LIBRARY)
+    folder = tmp_path / f"pytest-of-{getpass.getuser()}"
+    busy = folder / "garbage-of-another-run/busy"
+    busy.mkdir(parents=True)
+    mount("-t", "tmpfs", "tmpfs", at=busy)  # so that it cannot be removed
+    python = environment.install_once(project).tool("python")
+    command = (python, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_registry.py")
+    own = {"PYTEST_DEBUG_TEMPROOT": str(tmp_path)}
+    result = run(*command, cwd=project, env=own, check=False)
+    (renamed,) = folder.glob("garbage-*/busy")  # pytest tried to remove it
+    unmount(renamed)
+    assert result.returncode == 0, result.stdout + result.stderr

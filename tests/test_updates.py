@@ -70,8 +70,8 @@ def test_an_update_brings_a_fix_and_keeps_every_edit(template: Path, tmp_path: P
     project = start(template, tmp_path / "sample")
     own = {
         "src/sample/cli.py": (
-            '"""Show the names of all servers',
-            '"""Show the names of every server',
+            '"""Show all servers',
+            '"""Show every server',
         ),
         "src/sample/utils/persistence.py": (
             "logger = logging.getLogger(__name__)\n",
@@ -101,12 +101,12 @@ def test_an_update_brings_a_fix_and_keeps_every_edit(template: Path, tmp_path: P
         "    if not os.path.isdir(folder):\n",
         "    # Fixed.\n    if not os.path.isdir(folder):\n",
     )
-    edit(template / "template/pyproject.toml.jinja", '    "rich>=14",\n', '    "rich>=14.1",\n')
+    edit(template / "template/pyproject.toml.jinja", '    "rich>=14.3",\n', '    "rich>=15",\n')
     edit(template / "template/pyproject.toml.jinja", '    "pytest>=8.4",\n', '    "pytest>=9",\n')
     edit(
         template / "template/mkdocs.yml.jinja",
-        "      - Python API: reference/api.md\n",
-        "      - Python API: reference/api.md\n      - Start: index.md\n",
+        "      - Python patterns: reference/python-patterns.md\n",
+        ("      - Python patterns: reference/python-patterns.md\n      - Start: index.md\n"),
     )
     edit(template / "template/README.md.jinja", "## Licence\n", "## License\n")
     edit(
@@ -120,11 +120,11 @@ def test_an_update_brings_a_fix_and_keeps_every_edit(template: Path, tmp_path: P
     assert '"httpx>=0.28"' in (project / "pyproject.toml").read_text()
     assert "# Fixed." in (project / "src/sample/utils/persistence.py").read_text()
     pyproject = (project / "pyproject.toml").read_text()
-    assert '"rich>=14.1"' in pyproject
+    assert '"rich>=15"' in pyproject
     assert '"pytest>=9"' in pyproject
     assert "- Start: index.md" in (project / "mkdocs.yml").read_text()
     assert "## License" in (project / "README.md").read_text()
-    assert "def test_help_is()" in (project / "tests/test_cli.py").read_text()
+    assert "def test_help_is(" in (project / "tests/test_cli.py").read_text()
     answers = load_yaml((project / ".copier-answers.yml").read_text())
     assert answers["_commit"] == "v1.1.0"
 
@@ -160,9 +160,9 @@ FEATURES = [
     ("cli_tool", ["persistence_helpers", "api_utilities", "example"]),
     ("library", ["persistence_helpers", "docs", "typed_state"]),
     ("mcp_server", ["api_utilities", "persistence_helpers", "example"]),
-    ("web_service", ["persistence_helpers", "api_utilities"]),
-    ("web_service", ["react_hook"]),
-    ("daemon", ["api_utilities", "persistence_helpers"]),
+    ("web_service", ["persistence_helpers", "api_utilities", "container"]),
+    ("web_service", ["react_hook", "container"]),
+    ("daemon", ["container", "api_utilities", "persistence_helpers"]),
     ("state_server", ["api_utilities", "docs", "example"]),
     ("modules_only", ["persistence_helpers", "docs", "typed_state", "api_utilities"]),
 ]
@@ -199,7 +199,7 @@ def test_stores_can_be_added_later_and_removed_again(
     project = start(template, tmp_path / "own" / "sample", **without)
     for stores in (["sqlite"], ["json", "redis"], []):
         update(project, state_stores=stores)
-        answers = without | {"state_stores": stores}
+        answers: dict[str, Any] = {**without, "state_stores": stores}
         fresh = render(tmp_path / "-".join(["fresh", *stores]) / "sample", template, **answers)
         assert files_of(project) == files_of(fresh)
         assert find_faults(project, answers) == []
@@ -259,7 +259,7 @@ def test_an_update_offers_a_feature_that_is_newer_than_the_project(tmp_path: Pat
 
 
 def test_deleted_files_stay_deleted(template: Path, tmp_path: Path) -> None:
-    project = start(template, tmp_path / "sample")
+    project = start(template, tmp_path / "sample", repository_owner="ada")
     (project / "SECURITY.md").unlink()
     shutil.rmtree(project / ".github")
     commit_all(project, "Delete")

@@ -3,8 +3,10 @@
 The emitted tests show one of each.
 """
 
+import copy
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from support import import_module
@@ -209,3 +211,44 @@ def test_an_object_that_is_not_a_response_is_refused_with_a_reason(
 ) -> None:
     with pytest.raises(TypeError, match=f"^Not an error response: {message}$"):
         AppError.from_response(fault)
+
+
+def test_ids_need_not_be_strings() -> None:
+    available = [UUID(int=1), (1, 2), None]
+    message = not_found("thing", UUID(int=2), available, max_suggestions=0)
+    # Without suggestions the list is shown.
+    assert message.endswith(f"Available things: {UUID(int=1)}, (1, 2), None")
+
+
+def test_without_candidates_a_message_suggests_nothing() -> None:
+    error: Any = errors.NotFoundError("user", "alicf", None)
+    assert str(error) == "User 'alicf' not found."
+    assert error.suggestions == ()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        not_found("user\n", "x", ["a"]),
+        ErrorFormatter.invalid_parameter("p", 1, "a\nstring", hint="no\nnumber"),
+        ErrorFormatter.missing_required_field("name", container="a\nrequest"),
+        ErrorFormatter.invalid_combination("a", "b", "so\nit is"),
+    ],
+)
+def test_every_message_is_one_line(message: str) -> None:
+    assert message.splitlines() == [message]
+
+
+def test_an_error_can_be_copied_with_its_notes_and_nothing_shared() -> None:
+    class QuotaError(AppError):  # type: ignore[misc]
+        code = "quota_exceeded"
+
+        def __init__(self, limit: int) -> None:
+            super().__init__(self.code, f"No more than {limit} servers.", limit=limit)
+
+    error = QuotaError(10)
+    error.add_note("Ask for more.")
+    copied = copy.deepcopy(error)
+    copied.details["limit"] = 11
+    assert error.details == {"limit": 10}
+    assert copied.__notes__ == ["Ask for more."]

@@ -1,4 +1,4 @@
-"""Every kind of value, character, key and text that a response takes, refuses or masks.
+"""Every kind of value, character, key, text and exception that a response takes or refuses.
 
 The emitted tests show one of each.
 """
@@ -377,6 +377,7 @@ def test_any_other_number_is_masked_in_texts(key: str, value: Any, log: Log) -> 
         "sqlite:///home/ada/x.db",
         "the bearer",
         "author: ada, passed: 3, pass-through: 1",
+        "Invalid parameter 'password': got str; see http://b:80 or C:/d or a@b, the bearer",
     ],
 )
 def test_sentences_about_secrets_stay_readable(text: str, log: Log) -> None:
@@ -404,3 +405,64 @@ def test_no_text_of_an_exception_breaks_a_line(character: str, log: Log) -> None
     assert all(line.isprintable() for line in lines)
     assert not any(line.startswith("forged") for line in lines)
     assert "hunter2" not in log.text.replace('password=hunter2"', "")
+
+
+def test_a_value_that_is_too_deep_or_contains_itself_is_refused() -> None:
+    endless: list[Any] = [1]
+    endless.append(endless)
+    for data in (endless, nested(200)):
+        with pytest.raises(TypeError, match="at most 100"):
+            Response.success("get", data)
+
+
+def test_a_number_that_is_secret_is_masked_in_texts(log: Log) -> None:
+    Response.error("otp", "Token 99887766 expired: True", token=[99887766, True])
+    assert log.message == "Error: otp - Token *** expired: True"
+
+
+def test_the_longest_of_several_secrets_is_masked_as_a_whole(log: Log) -> None:
+    Response.success("use abcdef, abcdxx, abcd", {"token": ["abcd", "abcdef"], "pwd": "zzzzz"})
+    assert log.message == "Success: use ***, ***xx, ***"
+
+
+def test_a_secret_is_found_as_python_json_and_urls_quote_it(log: Log) -> None:
+    quoted = 'quo"te\\d\n'
+    text = f"{quoted!r} {json.dumps(quoted)} {quoted} quo%22te%5Cd%0A"
+    Response.success(text, {"password": quoted})
+    assert log.message == "Success: '***' \"***\" *** ***"
+
+
+def test_a_coded_exception_with_an_internal_cause_is_counted_too(log: Log) -> None:
+    error = caught(CodedError("unreadable", "Cannot read it."), KeyError("x"))
+    Response.from_exception(error, repeats=3)
+    assert log.message.startswith("Error: unreadable - Cannot read it. CodedError at test_")
+    assert log.message.endswith(" (repeats: 3)")
+
+
+def test_long_and_circular_chains_end(log: Log) -> None:
+    error = Exception("0")
+    for number in range(1, 500):
+        error = caught(Exception(str(number)), error)
+    Response.from_exception(error)
+    assert "Exception: 499" in log.text
+    first, second = CodedError("first", "1."), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    causes = Response.from_exception(first)["details"]["causes"]
+    assert [cause["error_code"] for cause in causes] == ["internal_error"]
+
+
+def test_the_exception_itself_stays_as_it_is() -> None:
+    error = caught(ValueError("password=hunter2\n"), KeyError())
+    before = str(error), error.__cause__, error.__traceback__
+    Response.from_exception(error)
+    assert (str(error), error.__cause__, error.__traceback__) == before
+    assert not hasattr(error, "__notes__")
+
+
+def test_a_group_with_a_code_stands_for_itself() -> None:
+    class CodedGroup(ExceptionGroup[Exception]):
+        code, recoverable = "batch_failed", True
+
+    response = Response.from_exception(CodedGroup("The batch failed.", [ValueError()]))
+    assert response["error_code"] == "batch_failed"
+    assert response["message"] == "The batch failed."

@@ -368,35 +368,26 @@ function({"a": 1}).hex()  # wrong
 Service.method(["a"])  # wrong
 normalize_input(config="json")  # wrong
 """
+PROGRAMS = {"checked.py": CHECKED, "mistakes.py": MISTAKES}
 CHECKERS = {
-    "mypy": ("-m", "mypy", "--strict", "--python-version=3.12", "--no-incremental"),
+    "mypy": ("-m", "mypy", "--strict", "--python-version=3.12", "--no-incremental", *PROGRAMS),
     "pyright": ("-m", "pyright"),
 }
 
 
-@pytest.fixture(params=CHECKERS)
-def check(request: pytest.FixtureRequest, package: Path) -> Callable[[str], str]:
-    """Run a type checker, in its strict mode, on a program."""
-
-    def check(program: str) -> str:
-        (package.parent / "program.py").write_text(program)
-        (package.parent / "pyrightconfig.json").write_text(
-            '{"typeCheckingMode": "strict", "include": ["program.py"], "pythonVersion": "3.12"}'
-        )
-        files = ["program.py"] if request.param == "mypy" else []
-        command = [sys.executable, *CHECKERS[request.param], *files]
-        done = subprocess.run(
-            command, cwd=package.parent, capture_output=True, text=True, check=False
-        )
-        return done.stdout
-
-    return check
+@pytest.fixture(scope="module", params=CHECKERS)
+def report(request: pytest.FixtureRequest, package: Path) -> str:
+    """The report of a type checker, in its strict mode, on both programs."""
+    for name, program in PROGRAMS.items():
+        (package.parent / name).write_text(program)
+    options = {"typeCheckingMode": "strict", "include": [*PROGRAMS], "pythonVersion": "3.12"}
+    (package.parent / "pyrightconfig.json").write_text(json.dumps(options))
+    command = [sys.executable, *CHECKERS[request.param]]
+    done = subprocess.run(command, cwd=package.parent, capture_output=True, text=True, check=False)
+    return done.stdout
 
 
-def test_type_checkers_see_the_signature_of_each_decorated_function(
-    check: Callable[[str], str],
-) -> None:
-    report = check(CHECKED)
+def test_type_checkers_see_the_signature_of_each_decorated_function(report: str) -> None:
     revealed = re.findall(r'Revealed type is "(.*)"|Type of ".*" is "(.*)"', report)
     types = [
         re.sub(r"\b(Plain|Decorated)\b", "C", first or second).replace("normalize(", "")
@@ -407,9 +398,8 @@ def test_type_checkers_see_the_signature_of_each_decorated_function(
     assert not [each for each in types if "Any" in each and "Coroutine" not in each]
 
 
-def test_type_checkers_find_wrong_calls_and_no_others(check: Callable[[str], str]) -> None:
-    report = check(MISTAKES)
-    found = {int(line) for line in re.findall(r"program\.py:(\d+):(?:\d+:? - )? ?error", report)}
+def test_type_checkers_find_wrong_calls_and_no_others(report: str) -> None:
+    found = {int(line) for line in re.findall(r"mistakes\.py:(\d+):(?:\d+:? - )? ?error", report)}
     wrong = {
         number for number, line in enumerate(MISTAKES.splitlines(), 1) if line.endswith("# wrong")
     }

@@ -1,4 +1,4 @@
-"""Every type and value that is converted or refused, and every mistake of the author.
+"""Every type, value and call that is converted or refused, and every mistake of the author.
 
 The emitted tests show one of each.
 """
@@ -6,7 +6,7 @@ The emitted tests show one of each.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Annotated, Any, Literal, NewType, NotRequired, Required, TypedDict
 
 import pytest
@@ -23,6 +23,7 @@ KV_PAIRS, DICT_OR_KV = InputFormat.KV_PAIRS, InputFormat.DICT_OR_KV
 
 with_json = normalize_input(config=DICT_OR_JSON)
 SENT = '{"port": 8080}'
+RECEIVED = {"port": 8080}
 
 
 def read(spec: Any, value: Any) -> Any:
@@ -129,7 +130,7 @@ MISFITS: list[tuple[Any, Any, str]] = [
     (dict[str, int], {1: 1}, "$[<int>] (key): expected a string, got an integer"),
     (Server, [], "$: expected an object, got an array"),
     (Server, {}, "$.host: missing key"),
-    (Server, {"host": "a", "prot": 1}, "$.prot: unknown key"),
+    (Server, {"host": "a", "prot": 1}, "$.prot: unknown key. Did you mean 'port'?"),
     (Server, {"host": "a", "port": -1}, "$: not a valid Server"),
     (Server | None, {"host": 1}, "$.host: expected a string, got an integer"),
     (Tree, {"name": "a", "branches": [{}]}, "$.branches[0].name: missing key"),
@@ -309,3 +310,56 @@ def test_a_value_that_does_not_fit_is_located(hint: Any, value: Any, fault: str)
     with pytest.raises(InvalidInputError) as caught:
         fit(hint, value)
     assert str(caught.value) == f"Parameter 'p' is invalid at {fault}"
+
+
+def test_brackets_count_only_where_they_nest() -> None:
+    deep = '{"a":' * 100 + "1" + "}" * 100
+    assert read(DICT_OR_JSON, deep)
+    wide = '{"a": ["[[\\"[", [], ' + "[], " * 200 + "[]]}"
+    assert len(read(DICT_OR_JSON, wide)["a"]) == 203
+
+
+def test_a_default_that_needs_conversion_is_converted_in_each_call() -> None:
+    default: dict[str, int] = {}
+
+    def receive(config: Any = SENT) -> Any:
+        return config
+
+    def receive_dict(config: Any = default) -> Any:
+        return config
+
+    decorated = with_json(receive)
+    assert decorated() is not decorated()
+    assert with_json(receive_dict)() is default
+
+
+def test_a_missing_argument_stays_the_error_of_the_function() -> None:
+    def receive(config: Any) -> Any:
+        return config
+
+    with pytest.raises(TypeError, match=r"receive.* missing 1 required"):
+        with_json(receive)()
+
+
+def test_a_default_that_belongs_to_a_framework_is_left_alone() -> None:
+    body = SimpleNamespace()
+
+    def receive(config: Any = body) -> Any:
+        return config
+
+    assert with_json(receive)() is body
+
+
+def test_the_type_is_checked_after_the_format() -> None:
+    def receive(env: dict[Literal["level"], str]) -> dict[Literal["level"], str]:
+        return env
+
+    decorated = normalize_input("env", env=KV_PAIRS)(receive)
+    assert decorated(["level=1"]) == {"level": "1"}
+    with pytest.raises(InvalidInputError, match=r"at \$\.other \(key\)"):
+        decorated({"other": "1"})
+
+
+def test_an_instance_passes_as_the_same_object() -> None:
+    server = Server("a")
+    assert fit(Server, server) is server

@@ -8,7 +8,8 @@ names, injects the fault, if any, and runs the program. SUBJECT is one of
   and the folders it is imported from.
 
 The tests never import this module: a fault in the emitted code stays in the process
-that is killed, cut off or traced.
+that is killed, cut off or traced. Hundreds of processes start under a tracer, which slows each
+import: the modules that few programs need are imported there.
 """
 
 import contextlib
@@ -18,12 +19,9 @@ import importlib
 import importlib.util
 import itertools
 import json
-import multiprocessing
 import os
-import random
 import resource
 import signal
-import sqlite3
 import stat
 import struct
 import sys
@@ -105,6 +103,8 @@ def said_before_kill(
     Returns:
         The numbers that it has printed.
     """
+    import random
+
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -264,6 +264,8 @@ class ObjectPrograms:
 
     def fork_and_hold(self, path: str, how: str) -> None:
         """Fork in a transaction; the child lives on when this process leaves it, or is killed."""
+        import multiprocessing
+
         with self.opened(path)._transaction() as state:
             state.count += 1
             child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
@@ -276,6 +278,7 @@ class ObjectPrograms:
 
     def fork_and_transact(self, path: str) -> None:
         """Fork in a transaction; the child waits for it, with the object and with a new one."""
+        import multiprocessing
 
         def increment() -> None:
             for each in (state, self.opened(path)):
@@ -343,6 +346,8 @@ class ObjectPrograms:
 
     def start_together(self, folder: str, processes: str, rounds: str, how: str) -> None:
         """Let several processes meet a corrupt file at the same moment, in every round."""
+        import multiprocessing
+
         context = multiprocessing.get_context("fork")
         barrier = context.Barrier(int(processes))
 
@@ -552,6 +557,8 @@ class StorePrograms(_PackagePrograms):
 
     def fork_beside_threads(self, url: str, forks: str) -> None:
         """Fork while threads update; print how many children live, and if the threads go on."""
+        import random
+
         counts, ended = [0, 0], threading.Event()
 
         def count(number: int) -> None:
@@ -648,6 +655,8 @@ class StorePrograms(_PackagePrograms):
     # Faults: common mistakes of other programs. A proof that misses them would prove nothing.
 
     def _sqlite_told(self, synchronous: str) -> None:
+        import sqlite3
+
         class Careless(sqlite3.Connection):
             def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
                 return super().execute(sql.replace("synchronous = FULL", synchronous), *parameters)
@@ -675,7 +684,7 @@ class StorePrograms(_PackagePrograms):
 def declare_states(state: Any) -> dict[str, type]:
     """Declare the states that several processes bind; one of them has two versions."""
 
-    class Board(state.State):  # type: ignore[misc]  # known at import
+    class Board(state.State):
         """One field for each of three processes, and a counter for all of them."""
 
         first: int = 0
@@ -690,7 +699,7 @@ def declare_states(state: Any) -> dict[str, type]:
             merged: dict[str, Any] = super().__resolve__(base, mine, theirs)
             return {**merged, "count": theirs["count"] + mine["count"] - base["count"]}
 
-    class Series(state.State):  # type: ignore[misc]
+    class Series(state.State):
         """Fields that belong together: all of them have the same number."""
 
         number: int = 0
@@ -699,11 +708,11 @@ def declare_states(state: Any) -> dict[str, type]:
         def is_whole(self) -> bool:
             return list(self.rows) == [self.number] * ROWS
 
-    class Older(state.State):  # type: ignore[misc]
+    class Older(state.State):
         title: str = "Draft"
         zoom: int = 100
 
-    class Newer(state.State):  # type: ignore[misc]
+    class Newer(state.State):
         __version__ = 2
         name: str = ""
         zoom: int = 100

@@ -1,12 +1,20 @@
 """Start child programs: each a process of its own, that may be traced, killed or cut off."""
 
+import functools
+import py_compile
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = Path(__file__).with_name("child_programs.py")
+
+@functools.cache
+def programs() -> str:
+    """Compile the programs once, not in each child, and return the path of their byte code."""
+    path = py_compile.compile(str(Path(__file__).with_name("child_programs.py")), doraise=True)
+    assert path
+    return path
 
 
 class Children:
@@ -21,8 +29,8 @@ class Children:
         self._running: list[subprocess.Popen[str]] = []
 
     def command(self, program: str, *arguments: object, fault: str = "") -> list[str]:
-        """Return a command line: isolated and without byte code, so that traces are alike."""
-        return [sys.executable, "-ISB", str(PROGRAMS), str(self._subject), fault, program] + [
+        """Return a command line: isolated and writing no byte code, so that traces are alike."""
+        return [sys.executable, "-ISB", programs(), str(self._subject), fault, program] + [
             str(argument) for argument in arguments
         ]
 

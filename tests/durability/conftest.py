@@ -1,6 +1,7 @@
 """Fixtures of the proofs: the emitted module, its children, and experiments with them."""
 
 import importlib.util
+import py_compile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render a project and return its persistence module."""
     project = tmp_path_factory.mktemp("emitted") / "project"
     render(project, project_type="library", package_name="proved")
-    return project / "src" / "proved" / "utils" / "persistence.py"
+    module = project / "src" / "proved" / "utils" / "persistence.py"
+    py_compile.compile(str(module), doraise=True)  # once, not in each child
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -108,8 +108,8 @@ def test_starting_does_not_disturb_busy_savers(
     """A start removes the files of dead writers, and must leave those of living ones."""
     path = tmp_path / "state.json"
     assert children.run("save", path, 1) == "done"
-    savers = [children.start("save_many", path, 5) for _ in range(2)]
-    starters = [children.start("start_many", path, 5) for _ in range(3)]
+    savers = [children.start("save_many", path, 2) for _ in range(2)]
+    starters = [children.start("start_many", path, 2) for _ in range(3)]
     assert [each.wait(timeout=60) for each in savers] == [0] * 2
     assert [each.communicate(timeout=60)[0] for each in starters] == ["0\n"] * 3
     assert {file.name for file in tmp_path.iterdir()} == {"state.json"}

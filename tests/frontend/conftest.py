@@ -1,12 +1,12 @@
 """The built dashboard, the services and the browser of these tests."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from chromium import open_chromium
+from playwright.sync_api import Browser, BrowserContext
 from services.test_web_service import Service
 from stores.redis_server import RedisServer, running
 
@@ -14,7 +14,6 @@ from frontend.release import Release
 
 # The state that the dashboard uses with `--dev`.
 STATE = "/api/state/demo/me"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
 Device = Callable[[], BrowserContext]
 
@@ -26,18 +25,7 @@ def release(shared: Path) -> Release:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The Chromium of the system, which keeps a page that is left, as users have it.
-
-    Playwright keeps an event loop running, so it must end before other modules start one.
-    """
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=FLAGS,
-            ignore_default_args=["--disable-back-forward-cache"],
-        ) as browser,
-    ):
+    with open_chromium() as browser:
         yield browser
 
 

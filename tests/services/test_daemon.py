@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,15 +20,16 @@ from typing import Any
 import pytest
 from support import ProjectEnvironment, render_once
 
-KILLS = 40
+# For a long run: HOLDFAST_SERVICE_KILLS=40.
+KILLS = int(os.environ.get("HOLDFAST_SERVICE_KILLS", "15"))
 
 # Each attempt leaves a line and makes a result of its own, so that a second one is visible.
 RECORDING = """
 import secrets, sys
 from pathlib import Path
 from sample import service
+from sample.configuration import JobSettings, Source
 from sample.paths import state_folder
-from sample.work_queue import WorkQueue
 
 class Recording(service.Service):
     def work(self, job):
@@ -36,8 +39,8 @@ class Recording(service.Service):
         return {"attempt": attempt, "outcome": super().work(job)}
 
 service.Service = Recording
-WorkQueue.KEPT = 100_000
-sys.exit(service.run(state_folder(), "WARNING"))
+jobs = JobSettings(kept=100_000)
+sys.exit(service.run(Source(None, {"jobs": jobs, "log_level": "WARNING"})))
 """
 
 
@@ -124,13 +127,26 @@ class Daemon:
         assert all(made[job["result"]["attempt"]] == name for name, job in jobs.items())
 
 
-@pytest.fixture
-def daemon(tmp_path: Path, environment: ProjectEnvironment, shared: Path) -> Daemon:
+def make_daemon(environment: ProjectEnvironment, shared: Path, folder: Path) -> Daemon:
     installed = environment.install_once(render_once(shared, project_type="daemon"))
-    folder = tmp_path / "state"
     folder.mkdir()
     variables = {**os.environ, "SAMPLE_STATE_FOLDER": str(folder)}
     return Daemon(installed.tool("python"), folder, variables)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, environment: ProjectEnvironment, shared: Path) -> Daemon:
+    return make_daemon(environment, shared, tmp_path / "state")
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, environment: ProjectEnvironment, shared: Path
+) -> Iterator[Daemon]:
+    """Run a service for all tests that do it no harm."""
+    daemon = make_daemon(environment, shared, tmp_path_factory.mktemp("daemon") / "state")
+    with daemon.running():
+        yield daemon
 
 
 @contextmanager
@@ -197,6 +213,56 @@ def test_a_flood_of_clients_loses_nothing(daemon: Daemon) -> None:
     daemon.finish()
 
 
+def answer_to(daemon: Daemon, data: bytes) -> dict[str, Any]:
+    """Send these bytes, end the connection on this side, and return the answer."""
+    address = json.loads((daemon.folder / "control.json").read_bytes())
+    with (
+        socket.create_connection(("127.0.0.1", address["port"]), timeout=30) as connection,
+        connection.makefile("rb") as answers,
+    ):
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        answer: dict[str, Any] = json.loads(answers.readline())
+        return answer
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "\udcff", "é"], ids=ascii)
+def test_a_wrong_token_is_refused(running: Daemon, token: str) -> None:
+    request = {"token": token, "command": "stop", "arguments": {}}
+    answer = answer_to(running, json.dumps(request).encode() + b"\n")
+    assert answer["error_code"] == "unauthenticated"
+    assert running.ask("status")["status"] == "success"
+
+
+# One byte more than the longest line, and four times as much.
+TOO_LONG, FAR_TOO_LONG = b"x" * (256 * 1024 + 1) + b"\n", b"x" * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"\n",
+        b"\xff\n",
+        b"{}\n",
+        b"[]\n",
+        b'{"token": 5, "command": "stop", "arguments": {}}\n',
+        b"9" * 5000 + b"\n",
+        b"[" * 100_000 + b"\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"",
+        b"no line end",
+        TOO_LONG,
+        FAR_TOO_LONG,
+    ],
+    ids=range(12),
+)
+def test_a_malformed_request_is_an_error_and_changes_nothing(
+    running: Daemon, request_line: bytes
+) -> None:
+    assert answer_to(running, request_line)["error_code"] == "invalid_input"
+    assert running.ask("status")["status"] == "success"
+
+
 def test_silent_clients_use_up_connections_and_do_no_other_harm(daemon: Daemon) -> None:
     with daemon.running():
         daemon.submit("before")
@@ -210,3 +276,78 @@ def test_silent_clients_use_up_connections_and_do_no_other_harm(daemon: Daemon) 
         while daemon.unanswered:
             daemon.submit("meanwhile")
     daemon.finish()
+
+
+@pytest.mark.parametrize("example", [True, False])
+def test_the_readme_lets_a_job_survive_a_kill(
+    example: bool, environment: ProjectEnvironment, shared: Path, tmp_path: Path
+) -> None:
+    rendered = render_once(shared, project_type="daemon", include_example=example)
+    installed = environment.install_once(rendered)
+    project = shutil.copytree(rendered, tmp_path / "sample")
+    code = project / "src/sample/service.py"
+    head, work, body = code.read_text().partition("    def work(")
+    line = "\n        time.sleep(3)\n        return "
+    code.write_text(f"{head}{work}{body.replace(chr(10) + '        return ', line, 1)}")
+    (tmp_path / "servers.json").write_text('{"docs": {"url": "https://docs.example.org"}}')
+    variables = {
+        **os.environ,
+        "PATH": f"{installed.tool('python').parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(project / "src"),
+        "SAMPLE_STATE_FOLDER": str(tmp_path / "state"),
+    }
+
+    def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(["sample", "run"], env=variables, stderr=subprocess.PIPE)
+        assert process.stderr
+        assert any(b'"Ready"' in line for line in process.stderr)
+        return process
+
+    def follow(block: str) -> None:
+        for command, *expected in (
+            each.splitlines() for each in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+        ):
+            script = f'uv() {{ shift; "$@"; }}; {command} 2>&1'
+            options: Any = {"env": variables, "cwd": tmp_path, "text": True, "check": True}
+            shown = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, **options)
+            assert shown.stdout.splitlines() == expected
+
+    readme = (project / "README.md").read_text()
+    section = readme.partition("### Watch a job survive\n")[2].partition("\n### ")[0]
+    kill, wait = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    with start() as killed:
+        follow(kill)
+        assert killed.wait(10) == -signal.SIGKILL
+    with start() as process:
+        follow(wait)
+        process.terminate()
+
+
+# Every line of the block must be a setting, with its default.
+COMPARE = """
+import sys
+from pathlib import Path
+from sample.configuration import Configuration, Source, _names
+
+folder = {"state_folder": Path.cwd()}
+assert Source(Path(sys.argv[1]), folder).load() == Configuration(**folder)
+print(*_names(Configuration))
+"""
+
+
+@pytest.mark.parametrize("persistence", [True, False])
+def test_the_readme_shows_every_setting_with_its_default(
+    persistence: bool, environment: ProjectEnvironment, shared: Path, tmp_path: Path
+) -> None:
+    project = render_once(
+        shared, project_type="daemon", include_persistence_helpers=persistence, include_docs=False
+    )
+    installed = environment.install_once(project)
+    readme = (project / "README.md").read_text()
+    block = re.search(r"^```toml\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    assert block
+    file = tmp_path / "config.toml"
+    file.write_text(block[1])
+    names = installed.run("python", "-c", COMPARE, file, cwd=tmp_path).split()
+    shown = re.findall(r"^(\w+) = ", block[1], re.MULTILINE)
+    assert sorted(shown) == sorted(name.rpartition(".")[2] for name in names)

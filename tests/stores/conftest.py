@@ -29,8 +29,9 @@ FILES = STORES[1:3]
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render a project with every store and return where its package lies."""
     project = tmp_path_factory.mktemp("emitted") / "project"
-    stores = ["json", "sqlite", "redis"]
-    render(project, project_type="library", package_name="kept", state_stores=stores)
+    answers: dict[str, Any] = {"package_name": "kept", "include_example": False}
+    answers["state_stores"] = ["json", "sqlite", "redis"]
+    render(project, project_type="library", **answers)
     # Compile now, not in the middle of a trace.
     compileall.compile_dir(project / "src", quiet=1)
     return project / "src"

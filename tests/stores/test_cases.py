@@ -102,7 +102,7 @@ V1 = {"__version__": 1, "values": {"first": "Ada", "last": "Lovelace"}}
 def test_an_older_state_is_migrated_and_kept(
     state: Any, url_of: UrlOf, kind: str, version: int, old: dict[str, Any]
 ) -> None:
-    class Person(state.StoredObject):  # type: ignore[misc]
+    class Person(state.StoredObject):
         _state_version = 2
 
         def _migrate_state(self, values: dict[str, Any], from_version: int) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def test_an_older_state_is_migrated_and_kept(
 def test_a_transaction_with_a_late_conflict_is_rolled_back(
     state: Any, url_of: UrlOf, kind: str
 ) -> None:
-    class Box(state.StoredObject):  # type: ignore[misc]
+    class Box(state.StoredObject):
         content = "old"
 
     def change_too_late() -> None:
@@ -148,11 +148,11 @@ def test_a_transaction_with_a_late_conflict_is_rolled_back(
 
 
 @pytest.mark.parametrize("kind", STORES)
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("is_shared", [True, False])
 def test_threads_lose_no_update_with_one_object_or_one_each(
-    state: Any, url_of: UrlOf, kind: str, shared: bool
+    state: Any, url_of: UrlOf, kind: str, is_shared: bool
 ) -> None:
-    class Counter(state.StoredObject):  # type: ignore[misc]
+    class Counter(state.StoredObject):
         count = 0
 
         def increment(self) -> None:
@@ -163,9 +163,9 @@ def test_threads_lose_no_update_with_one_object_or_one_each(
                             self.count += 1
                         break
 
-    key = f"counter {shared}"
+    key = f"counter {is_shared}"
     with state.open_store(url_of(kind)) as store, ThreadPoolExecutor(4) as pool:
         one: Any = Counter(store, key)
-        counters = [one] * 4 if shared else [Counter(store, key) for _ in range(4)]
+        counters = [one] * 4 if is_shared else [Counter(store, key) for _ in range(4)]
         assert [*pool.map(Counter.increment, counters)] == [None] * 4
         assert Counter(store, key).count == 20

@@ -213,7 +213,7 @@ def test_opening_a_store_does_not_disturb_busy_updaters(
     kind: str, children: Children, state: Any, url_of: UrlOf
 ) -> None:
     """Opening removes the files of dead writers, but not those of living ones."""
-    url, end = url_of(kind), time.time() + 4
+    url, end = url_of(kind), time.time() + 2
     updaters = [children.start("update_until", url, end) for _ in range(2)]
     openers = [children.start("open_until", url, end) for _ in range(3)]
     for opener in openers:

@@ -1,6 +1,7 @@
 """The fixtures of the proofs: the emitted package."""
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,3 +26,17 @@ def state(source: Path) -> Any:
     """Import the emitted package, to use it in the process of the tests."""
     sys.path.insert(0, str(source))
     return importlib.import_module(f"{PACKAGE}.state")
+
+
+@pytest.fixture(scope="module")
+def emitted(request: pytest.FixtureRequest, source: Path, state: Any) -> Any:
+    """Import the emitted tests that a module of more cases names, with their classes and checks."""
+    name: str = request.module.EMITTED
+    file = source.parent / f"tests/state/typed/{name}.py"
+    spec = importlib.util.spec_from_file_location(f"emitted_{name}", file)
+    assert spec
+    assert spec.loader
+    # The names in annotations of states are looked up in the module of this name.
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -88,12 +88,12 @@ class Size:
             raise ValueError("a width is not negative")
 
 
-class Point(state.State):  # type: ignore[misc]
+class Point(state.State):
     x: int = 0
     y: float = 0.0
 
 
-class Circle(state.State):  # type: ignore[misc]
+class Circle(state.State):
     __version__ = 3
     middle: Point
     radius: Decimal = Decimal(1)
@@ -104,7 +104,7 @@ class Circle(state.State):  # type: ignore[misc]
         return values
 
 
-class Drawing(state.State):  # type: ignore[misc]
+class Drawing(state.State):
     anything: Any = None
     title: str = ""
     size: Size | None = None
@@ -115,7 +115,7 @@ class Drawing(state.State):  # type: ignore[misc]
     _private: int = 0
     hovered: Annotated[str | None, MARK] = None
 
-    @state.query(preserve=True)  # type: ignore[untyped-decorator]
+    @state.query(preserve=True)
     def found(self) -> dict[str, list[int]]:
         return {}
 
@@ -129,7 +129,7 @@ class Lenient(Drawing):
         return values
 
 
-class Texts(state.State):  # type: ignore[misc]
+class Texts(state.State):
     moment: datetime = datetime.min
     day: date = date.min
     hour: time = time.min
@@ -149,7 +149,7 @@ class Texts(state.State):  # type: ignore[misc]
     wide: dict[str, dict[int, list[float]]] = state.field(default_factory=dict)
 
 
-class Pickled(state.State):  # type: ignore[misc]
+class Pickled(state.State):
     __codec__ = state.PickleCodec()
     anything: Any = None
     number: complex = 0j

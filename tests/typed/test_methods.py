@@ -194,22 +194,22 @@ WRONG: dict[str, Call] = {
 def classes(state: Any) -> SimpleNamespace:
     """Return classes of states, each container of them once in a field and once far down."""
 
-    class Lists(state.State):  # type: ignore[misc]
+    class Lists(state.State):
         flat: list[int]
         deep: dict[str, tuple[int, list[list[int]]]]
 
-    class Dicts(state.State):  # type: ignore[misc]
+    class Dicts(state.State):
         flat: dict[str, int]
         deep: dict[str, tuple[int, list[dict[str, int]]]]
 
-    class Sets(state.State):  # type: ignore[misc]
+    class Sets(state.State):
         flat: set[int]
         deep: dict[str, tuple[int, list[set[int]]]]
 
-    class Item(state.State):  # type: ignore[misc]
+    class Item(state.State):
         size: int = 0
 
-    class Board(state.State):  # type: ignore[misc]
+    class Board(state.State):
         rows: list[list[int]]
         index: dict[str, list[int]]
         pair: tuple[list[int], str]

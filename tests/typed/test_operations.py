@@ -49,16 +49,16 @@ ROOTS = {"document": DOCUMENT, "leaf": LEAF}
 def api(state: Any) -> Any:
     """Return the functions under test, with the classes of the shapes above."""
 
-    class Leaf(state.State):  # type: ignore[misc]
+    class Leaf(state.State):
         n: int = 0
         ratio: float = 0.0
         tags: set[str] = state.field(default_factory=set)
         by: dict[str, int] = state.field(default_factory=dict)
 
-    class Other(state.State):  # type: ignore[misc]
+    class Other(state.State):
         days: dict[date, float] = state.field(default_factory=dict)
 
-    class Document(state.State):  # type: ignore[misc]
+    class Document(state.State):
         title: str
         leaf: Leaf | None
         leaves: list[Leaf]

@@ -15,7 +15,7 @@ def listen(state: Any) -> list[Any]:
 
 
 def test_listeners_are_called_again_after_one_was_interrupted(state: Any) -> None:
-    class Order(state.State):  # type: ignore[misc]
+    class Order(state.State):
         customer: str = ""
 
     def interrupt(change: Any) -> None:
@@ -32,10 +32,10 @@ def test_listeners_are_called_again_after_one_was_interrupted(state: Any) -> Non
 def test_an_effect_that_was_interrupted_runs_again(state: Any) -> None:
     shown: list[int] = []
 
-    class Interrupted(state.State):  # type: ignore[misc]
+    class Interrupted(state.State):
         count: int = 0
 
-        @state.effect  # type: ignore[untyped-decorator]
+        @state.effect
         def show(self) -> None:
             shown.append(self.count)
             if self.count == 1:
@@ -51,19 +51,19 @@ def test_an_effect_that_was_interrupted_runs_again(state: Any) -> None:
 def test_a_subclass_may_override_a_computed_value_and_effects_follow_it(state: Any) -> None:
     shown: list[int] = []
 
-    class Line(state.State):  # type: ignore[misc]
+    class Line(state.State):
         price: int = 0
 
-        @state.computed  # type: ignore[untyped-decorator]
+        @state.computed
         def total(self) -> int:
             return self.price
 
     class Dear(Line):
-        @state.computed  # type: ignore[untyped-decorator]
+        @state.computed
         def total(self) -> int:
             return 100 * self.price
 
-        @state.effect  # type: ignore[untyped-decorator]
+        @state.effect
         def show(self) -> None:
             shown.append(self.total)
 
@@ -73,8 +73,8 @@ def test_a_subclass_may_override_a_computed_value_and_effects_follow_it(state: A
 
 
 def test_all_threads_get_the_same_value_of_a_query(state: Any) -> None:
-    class Report(state.State):  # type: ignore[misc]
-        @state.query  # type: ignore[untyped-decorator]
+    class Report(state.State):
+        @state.query
         def totals(self) -> list[int]:
             return [2026]
 
@@ -91,11 +91,11 @@ def test_all_threads_get_the_same_value_of_a_query(state: Any) -> None:
 def test_an_asynchronous_query_is_not_cached_if_it_fails_and_fetched_again_once_deleted(
     state: Any,
 ) -> None:
-    class Report(state.State):  # type: ignore[misc]
+    class Report(state.State):
         year: int = 2026
         fails: bool = False
 
-        @state.query  # type: ignore[untyped-decorator]
+        @state.query
         async def slow(self) -> int:
             year: int = self.year
             await asyncio.sleep(0)
@@ -120,11 +120,11 @@ def test_an_asynchronous_query_is_not_cached_if_it_fails_and_fetched_again_once_
 def test_tasks_of_asyncio_change_a_state_in_turn_and_share_computed_values(state: Any) -> None:
     calls: list[str] = []
 
-    class Order(state.State):  # type: ignore[misc]
+    class Order(state.State):
         customer: str = ""
         notes: list[str] = state.field(default_factory=list)
 
-        @state.computed  # type: ignore[untyped-decorator]
+        @state.computed
         def length(self) -> int:
             calls.append("length")
             return len(self.notes)

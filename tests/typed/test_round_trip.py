@@ -115,13 +115,13 @@ def routes(state: Any) -> dict[str, Callable[[Any], Any]]:
 
 @pytest.mark.parametrize("route", ["as drained", "as JSON", "pickled"])
 def test_a_union_distinguishes_its_members(state: Any, route: str) -> None:
-    class Point(state.State):  # type: ignore[misc]
+    class Point(state.State):
         x: int = 0
 
-    class Size(state.State):  # type: ignore[misc]
+    class Size(state.State):
         x: int = 0
 
-    class Drawing(state.State):  # type: ignore[misc]
+    class Drawing(state.State):
         one: Point | Size
         listed: list[Point] | list[Size]
         in_a_row: list[Point] | tuple[Point, ...] | None

@@ -46,23 +46,23 @@ class Watched:
         self.calls = 0
         notify = self.notify
 
-        class Text(state.State):  # type: ignore[misc]
-            @state.computed  # type: ignore[untyped-decorator]
+        class Text(state.State):
+            @state.computed
             def text(self) -> str:
                 return f"{self.n} {self.tags}"
 
         plain_board, leaf_class = make_classes(state, Text)
 
         class Board(plain_board):  # type: ignore[misc,valid-type]
-            @state.computed  # type: ignore[untyped-decorator]
+            @state.computed
             def text(self) -> str:
                 return repr([getattr(self, name) for name in FIELDS])
 
-            @state.computed  # type: ignore[untyped-decorator]
+            @state.computed
             def texts(self) -> list[str]:
                 return [self.text, self.one.text, *(leaf.text for leaf in self.leaves)]
 
-            @state.effect  # type: ignore[untyped-decorator]
+            @state.effect
             def follow(self) -> None:
                 notify(self.texts)
 

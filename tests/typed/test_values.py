@@ -3,6 +3,7 @@
 import copy
 import math
 import re
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Literal, NewType, cast
 from zoneinfo import ZoneInfo
 
 import pytest
+from support import run
 
 Pixels = NewType("Pixels", int)
 
@@ -304,10 +306,10 @@ each_wrong_value = pytest.mark.parametrize("row", WRONG_VALUES)
 def classes(state: Any) -> SimpleNamespace:
     """Return classes of states, for types that name them."""
 
-    class Circle(state.State):  # type: ignore[misc]
+    class Circle(state.State):
         radius: float = 1.0
 
-    class Square(state.State):  # type: ignore[misc]
+    class Square(state.State):
         side: float = 1.0
 
     class SmallSquare(Square):
@@ -392,9 +394,12 @@ def test_draining_twice_gives_equal_payloads_that_share_nothing(
     assert shared == set()
 
 
-@pytest.mark.parametrize("annotation", [float, float | str, list[float], dict[float, int]])
+@pytest.mark.parametrize(
+    "annotation", [float, float | str, list[float], dict[float, int], dict[float, float]]
+)
 def test_nan_survives(state: Any, holder: Any, annotation: Any) -> None:
-    values = {list[float]: [math.nan, 1.0], dict[float, int]: {math.nan: 1}}
+    values: dict[Any, Any] = {list[float]: [math.nan, 1.0], dict[float, int]: {math.nan: 1}}
+    values[dict[float, float]] = {math.nan: math.nan}
     cls, codec = holder(annotation), state.JsonCodec()
     original = cls(value=values.get(annotation, math.nan))
     hydrated = cls.hydrate(codec.decode(codec.encode(cls, original.drain())))
@@ -452,3 +457,93 @@ def test_a_state_of_a_subclass_is_rejected_where_the_base_is_declared(
 def test_a_type_that_json_cannot_represent_is_rejected(holder: Any, annotation: Any) -> None:
     with pytest.raises(TypeError, match=r"Holder\.value: JSON cannot stand for .*PickleCodec"):
         holder(annotation)(value=1)
+
+
+def test_a_value_that_cannot_be_printed_is_rejected_too(holder: Any) -> None:
+    with pytest.raises(TypeError, match=r"Holder\.value: expected str, got <Exceeds the limit"):
+        holder(str)(value=10**5_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("P1DT2H3M4S", timedelta(days=1, hours=2, minutes=3, seconds=4)),
+        ("PT1.25S", timedelta(seconds=1.25)),
+        ("-P1D", timedelta(days=-1)),
+    ],
+)
+def test_a_duration_may_be_any_of_iso_8601_without_weeks_months_and_years(
+    holder: Any, text: str, duration: timedelta
+) -> None:
+    payload = {"__version__": 1, "values": {"value": text}}
+    assert holder(timedelta).hydrate(payload).value == duration
+
+
+def test_a_migration_may_return_text_for_a_union(state: Any, holder: Any) -> None:
+    def migrate(cls: Any, start: int, target: int, values: dict[str, Any]) -> dict[str, Any]:
+        return values
+
+    new = holder(date | str, __version__=2, __migrate__=classmethod(migrate))
+    payload = state.JsonCodec().load({"__version__": 1, "values": {"value": "2026-05-17"}})
+    assert new.hydrate(payload).value == "2026-05-17"
+
+
+SCRIPT = """
+from pathlib import Path
+from shaped.state import PickleCodec, State
+
+class Point:
+    pass
+
+def function():
+    pass
+
+def make_local():
+    class Local:
+        __module__ = "__main__"
+    return Local()
+
+class Drawing(State):
+    __codec__ = PickleCodec()
+    point: Point
+    others: object = None
+
+file, codec = Path("drawing"), PickleCodec()
+if file.exists():
+    drawing = Drawing.hydrate(codec.decode(file.read_bytes()))
+    assert type(drawing.point) is Point and drawing.others[0] is function
+drawing = Drawing(point=Point(), others=[function, lambda: 1, make_local()])
+file.write_bytes(codec.encode(Drawing, drawing.drain()))
+"""
+
+
+def test_a_script_reads_the_values_that_its_last_run_has_pickled(
+    source: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    for _ in range(2):
+        run(sys.executable, script, cwd=tmp_path, env={"PYTHONPATH": str(source)})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "pickled"),
+    [("a union", False), ("anything", True), ("anything or a state", True)],
+)
+def test_a_hydrated_value_shares_nothing_with_the_payload(
+    state: Any, classes: Any, holder: Any, annotation: str, pickled: bool
+) -> None:
+    annotations: dict[str, Any] = {
+        "a union": classes.Circle | Picture,
+        "anything": Any,
+        "anything or a state": classes.Circle | Any,
+    }
+    item = annotations[annotation]
+    attributes = {"__codec__": state.PickleCodec()} if pickled else {}
+    several = holder(item | a_list[item] | a_tuple[item, ...], **attributes)
+    for value in (Picture(Path("a")), [Picture(Path("b"))], (Picture(Path("c")),)):
+        payload = several(value=value).drain()
+        hydrated = several.hydrate(payload).value
+        for picture in [hydrated] if isinstance(hydrated, Picture) else hydrated:
+            picture.widths.append(Size(1))
+        assert payload == several(value=value).drain()
