@@ -7,11 +7,13 @@ BIN := .venv/bin
 # Trust the certificates of the machine, as pip does: uv, and Node.js from 24.6 on.
 export UV_SYSTEM_CERTS ?= true
 export NODE_USE_SYSTEM_CA ?= 1
+# Without byte code, every process would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 RUN := PYTHONPATH=tests $(BIN)/python
-# One more than there are cores, because many tests wait for disks, processes and networks.
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# Two more than there are cores, because many tests wait for disks, processes and networks.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 
-.PHONY: help demo test check format readme bench pictures
+.PHONY: help demo quick test check format readme bench pictures
 
 help:  ## List all commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +21,13 @@ help:  ## List all commands
 demo: .venv/ready  ## Scaffold a project, install it, run it, kill it, and see its state survive
 	@$(RUN) -m scripts.demo
 
+# For example: make quick KIND=daemon TESTS="tests/test_daemon.py -x"
+KIND ?= cli_tool
+quick: .venv/ready  ## Check the changed files, and one rendered project: KIND, TESTS
+	@$(RUN) -m scripts.quick $(KIND) $(TESTS)
+
 test: .venv/ready  ## Run the whole suite
-	$(RUN) -m pytest -n $(WORKERS) --dist worksteal
+	$(RUN) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 check: .venv/ready  ## Check format, style, types and documentation
 	$(BIN)/ruff format --check
@@ -28,6 +35,7 @@ check: .venv/ready  ## Check format, style, types and documentation
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(RUN) -m scripts.readme --check
+	$(RUN) -m scripts.pictures --check
 	$(RUN) -m pytest -n auto -q tests/test_repository.py
 
 format: .venv/ready  ## Format the code and apply fixes of ruff

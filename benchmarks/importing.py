@@ -124,6 +124,18 @@ def importable_package(destination: Path, name: str, **answers: Any) -> Path:
     return project / "src"
 
 
+def importable_live_service(destination: Path, name: str) -> Path:
+    """Render a web service with live state, and return the folder to import its package from."""
+    return importable_package(
+        destination,
+        name,
+        project_type="web_service",
+        include_typed_state=True,
+        include_live_state=True,
+        include_example=False,
+    )
+
+
 def import_emitted(module: str, library: Path) -> Any:
     """Render a library there, and import a module of its `utils` into this process."""
     sys.path.insert(0, str(importable_library(library)))

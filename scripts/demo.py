@@ -148,6 +148,12 @@ class Act:
             k: v for k, v in os.environ.items() if not k.startswith(OTHERS_SETTINGS)
         }
 
+    def _make_project(self, answers: Mapping[str, object]) -> None:
+        """Show how a project is made from these answers, and installed to be run only."""
+        data = [f"{name}={value}" for name, value in answers.items()]
+        self._copy_template(*(word for each in data for word in ("--data", each)))
+        self._install("--no-dev")
+
     def _copy_template(self, *options: str, answers: Mapping[str, object] | None = None) -> None:
         """Show how the project is scaffolded."""
         self._remove_the_last_one()
@@ -329,7 +335,7 @@ class Demo(Act):
         self._screen.command("export", f"{STATE_FILE}={self._environment[STATE_FILE]}")
         self._screen.command("uv run", PROJECT, "get githbu")
         self._screen.command("make test", comment="shows what the tests do not reach: nothing")
-        self._screen.command("make serve", comment="its guides, at http://127.0.0.1:8000")
+        self._screen.command("make serve", comment="its guides, at http://127.0.0.1:8001")
         self._screen.command("cd", f"../{SERVER}", comment="its README has commands to try")
         self._screen.command("cd", f"../{CHAT}", comment="the chat, which browsers share")
         self._screen.command("make pyodide", comment="once: Python for the browser")
@@ -375,9 +381,7 @@ class ServerAct(Act):
     def play(self) -> None:
         """Show everything; raises StoppedError at the first failed check."""
         self._screen.step("7. Scaffold a state server: one process owns a document")
-        data = [f"{name}={value}" for name, value in SERVER_ANSWERS.items()]
-        self._copy_template(*(word for each in data for word in ("--data", each)))
-        self._install("--no-dev")
+        self._make_project(SERVER_ANSWERS)
         # A folder of its own: the path of a socket must be short.
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
             self._environment["SONG_DESK_SOCKET"] = f"{folder}/desk.sock"
@@ -450,9 +454,7 @@ class ChatAct(Act):
     def play(self) -> None:
         """Show everything; raises StoppedError at the first failed check."""
         self._screen.step("9. Scaffold a web service with a chat that browsers share")
-        data = [f"{name}={value}" for name, value in CHAT_ANSWERS.items()]
-        self._copy_template(*(word for each in data for word in ("--data", each)))
-        self._install("--no-dev")
+        self._make_project(CHAT_ANSWERS)
         with (
             tempfile.TemporaryDirectory() as folder,
             self.serving(Path(folder)) as address,

@@ -1,9 +1,15 @@
-"""Make the pictures of the README from real runs: a terminal, a guide and a chat in a browser."""
+"""Make the pictures of the README from real runs: a terminal, a guide and a chat in a browser.
+
+`docs/images/inputs.json` has a hash of the files of which each picture was made. With `--check`,
+nothing is made, and a picture of other files than those of now is an error.
+"""
 
 import base64
 import contextlib
 import functools
+import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +29,32 @@ from support import REPOSITORY, UV, run
 from scripts.demo import ChatAct, Demo, StoppedError
 
 IMAGES = REPOSITORY / "docs" / "images"
+INPUTS = IMAGES / "inputs.json"
+PACKAGE = "template/src/{{package_name}}"
+# The files that a picture shows, or whose output it shows.
+SOURCES = {
+    "demo.svg": (
+        "scripts/demo.py",
+        f"{PACKAGE}/cli.py*",
+        f"{PACKAGE}/registry.py*",
+        f"{PACKAGE}/server/cli.py*",
+        f"{PACKAGE}/server/domains/tracks.py*",
+        f"{PACKAGE}/utils/cli_adapter.py*",
+        f"{PACKAGE}/utils/errors.py*",
+        f"{PACKAGE}/utils/validation.py*",
+    ),
+    "guide.png": (
+        "includes/guides.jinja",
+        "template/mkdocs.yml*",
+        "template/user-docs/extra.css",
+        "template/user-docs/how-to/persist-application-state.md*",
+    ),
+    "chat.png": (
+        f"{PACKAGE}/chat.py*",
+        f"{PACKAGE}/live/static/bind.js*",
+        f"{PACKAGE}/pages/**/*.*",
+    ),
+}
 COLUMNS = 93
 GUIDE = "how-to/persist-application-state/"
 WINDOW = (1280, 900)
@@ -147,7 +179,7 @@ def photograph_chat(chat: ChatAct, picture: Path) -> None:
             for window in windows:
                 window.get_by_text(text).wait_for(timeout=60_000)
         for window in windows:
-            window.get_by_role("button", name="Add a point").click()
+            window.get_by_role("button", name="+1").click()
         for window in windows:
             window.get_by_text("2 points").wait_for()
         shots = [base64.b64encode(window.screenshot()).decode() for window in windows]
@@ -208,6 +240,27 @@ def find_browser() -> Path:
     raise StoppedError(f"The guide's picture needs one of {', '.join(BROWSERS)} on the PATH.")
 
 
+def hash_inputs(picture: str) -> str:
+    """Return a hash of the files of which a picture is made, with their names."""
+    digest = hashlib.sha256()
+    for source in SOURCES[picture]:
+        paths = sorted(REPOSITORY.glob(source))
+        if not paths:
+            raise StoppedError(f"{source} of {picture} does not exist: correct it in {__name__}.")
+        for path in paths:
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(REPOSITORY)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def check_inputs() -> None:
+    """Refuse pictures that were made of other files than those of now."""
+    known = json.loads(INPUTS.read_text())
+    if stale := [name for name in SOURCES if known.get(name) != hash_inputs(name)]:
+        names = ", ".join(stale)
+        raise StoppedError(f"Older than the files that they show: {names}. Run `make pictures`.")
+
+
 def make_pictures() -> None:
     """Write every picture, from one run of the demo in a folder of its own."""
     find_browser()
@@ -223,11 +276,13 @@ def make_pictures() -> None:
         photograph_guide(demo.project, IMAGES / "guide.png")
         print("Taking a picture of the chat ...", flush=True)
         photograph_chat(demo.chat, IMAGES / "chat.png")
+    inputs = {name: hash_inputs(name) for name in SOURCES}
+    INPUTS.write_text(json.dumps(inputs, indent=2) + "\n")
 
 
 def check_sizes() -> None:
     """Refuse a picture that makes a page slow, and show the sizes of the others."""
-    for picture in (IMAGES / name for name in ("demo.svg", "guide.png", "chat.png")):
+    for picture in (IMAGES / name for name in SOURCES):
         size = picture.stat().st_size
         if size > LARGEST:
             raise StoppedError(f"{picture} has {size} bytes, more than {LARGEST}.")
@@ -236,8 +291,11 @@ def check_sizes() -> None:
 
 def main() -> int:
     try:
-        make_pictures()
-        check_sizes()
+        if "--check" in sys.argv[1:]:
+            check_inputs()
+        else:
+            make_pictures()
+            check_sizes()
     except (StoppedError, AssertionError, OSError, subprocess.SubprocessError) as error:
         print(error, file=sys.stderr)
         return 1
