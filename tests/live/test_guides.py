@@ -63,14 +63,26 @@ def test_the_commands_for_uvicorn_have_the_options_of_the_service(
     live_project: Path, live_module: Any, shared: Path
 ) -> None:
     command = live_project / "src" / PACKAGE / "serve.py"
-    passed = dict(re.findall(r"\b(ws\w*)=(.+),", command.read_text()))
+    passed = dict(re.findall(r"\b(ws\w*|timeout\w*)=(.+),", command.read_text()))
     expected = {name: value.strip('"').lower() for name, value in passed.items()}
     expected["ws_max_size"] = str(live_module.Limits().frame)
-    assert len(expected) == 5
+    assert len(expected) == 6
     several = render_once(shared, **WITH_REDIS) / "user-docs/how-to/run-several-workers.md"
     for page in (live_project / "README.md", live_project / GUIDE, several):
-        options = re.findall(r"--(ws[\w-]*) (\S+)", page.read_text())
+        options = re.findall(r"--((?:ws|timeout)[\w-]*) (\S+)", page.read_text())
         assert {name.replace("-", "_"): value for name, value in options} == expected, page
+        assert " --no-server-header " in page.read_text()
+
+
+def test_the_tests_of_live_state_are_those_of_the_template(
+    live_project: Path, environment: ProjectEnvironment
+) -> None:
+    places = ("tests/utils", "tests/live", f"src/{PACKAGE}/live")
+    options = ("--collect-only", "-q", "-m", "template")
+    path = {"PYTHONPATH": "src"}
+    said = environment.run_module("pytest", *options, *places, cwd=live_project, env=path)
+    assert "tests/live/test_door.py" in said
+    assert "deselected" not in said
 
 
 def test_a_package_contains_pyodide_although_git_ignores_it(

@@ -225,13 +225,21 @@ def test_bodies_are_bounded_however_they_are_sent(service: Service) -> None:
 
 @pytest.mark.parametrize("target", [["--factory", "sample.app:create_app"], ["sample.asgi:app"]])
 def test_it_answers_in_a_standard_deployment(
-    target: list[str], install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: list[str],
+    install: Install,
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without our command line, behind another name, with probes by IP address."""
     monkeypatch.setenv("SAMPLE_ALLOWED_HOSTS", "api.example.org")
     monkeypatch.setenv("SAMPLE_STATE_FILE", str(tmp_path / "registry.json"))
     python = str(Path(install("example")[0]).with_name("python"))
     server = [python, "-m", "uvicorn", *target]
+    if "--factory" not in target:
+        readme = render_once(shared, **VARIANTS["example"]) / "README.md"
+        (line,) = re.findall(r"uvicorn sample.asgi:app (.*\\\n.*)\n", readme.read_text())
+        server += line.replace("\\", " ").split()
     with (
         Service(server, tmp_path / "log") as service,
         httpx.Client(base_url=service.url, headers={"Host": "api.example.org"}) as client,
@@ -243,6 +251,48 @@ def test_it_answers_in_a_standard_deployment(
         refused = client.get("/servers", headers={"Host": "evil.example"})
         assert refused.status_code == 421
         assert "SAMPLE_ALLOWED_HOSTS" in refused.json()["detail"]
+        if "--factory" not in target:
+            assert "Server" not in refused.headers
+            with connected(service) as connection:
+                connection.sendall(request_to_add("search")[0])
+                time.sleep(0.3)
+                service.terminate()
+                service.wait()
+
+
+HANGING = """
+import time
+from sample.health import health_router
+from sample.problems import ProblemAPI
+
+app = ProblemAPI()
+app.include_router(health_router({"disk": lambda: time.sleep(600)}))
+
+@app.get("/fast")
+def answer() -> str:
+    return "fast"
+"""
+
+
+def test_probes_of_a_check_that_hangs_take_neither_the_threads_nor_the_end(
+    install: Install, tmp_path: Path
+) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING)
+    python = str(Path(install("example")[0]).with_name("python"))
+    server = [python, "-m", "uvicorn", "hanging:app", "--app-dir", str(tmp_path)]
+    with (
+        Service(server, tmp_path / "log") as service,
+        httpx.Client(base_url=service.url, timeout=30) as client,
+        ThreadPoolExecutor(50) as probes,
+    ):
+        answers = [probes.submit(client.get, "/health/ready") for _ in range(50)]
+        time.sleep(1)
+        assert not any(each.done() for each in answers)
+        assert client.get("/fast").json() == "fast"
+        assert not any(each.done() for each in answers)
+        assert {each.result().status_code for each in answers} == {503}
+        service.terminate()
+        service.wait()
 
 
 def test_a_change_of_the_code_restarts_it_with_its_options(
@@ -320,23 +370,38 @@ def test_the_page_of_the_api_works_without_any_other_site(service: Service) -> N
     assert not complaints  # of the content security policy, for example
 
 
+OF_SUMS = """
+
+def test_two_numbers_have_a_group_and_a_problem_and_a_check(client: TestClient) -> None:
+    operation = client.get("/openapi.json").json()["paths"]["/sums/{a}/{b}"]["get"]
+    assert operation["tags"] == ["sums"]
+    assert set(operation["responses"]) == {"200", "422", "default"}
+    assert client.get("/health/ready").json()["checks"]["disk"] == "ok"
+"""
+
+
 def test_the_code_of_the_readme_works_in_its_places(
     environment: ProjectEnvironment, tmp_path: Path
 ) -> None:
     project = render(tmp_path / "sample", **VARIANTS["example"])
-    endpoint, test, status = re.findall(
+    endpoint, test, check, status = re.findall(
         r"```py\n(.*?)```", (project / "README.md").read_text(), re.DOTALL
     )
     module, tests = project / "src/sample/app.py", project / "tests/test_app.py"
     text = module.read_text()
-    for place, block in (("router = ", status), ("def create_app(", endpoint)):
+    for place, block in (
+        ("from importlib", "import shutil\n"),
+        ("router = ", status),
+        ("def create_app(", endpoint),
+        ("    app.include_router(health", f"{check}    app.include_router(sums)\n"),
+    ):
         assert f"\n{place}" in text
         text = text.replace(f"\n{place}", f"\n{block}\n\n{place}", 1)
     module.write_text(text)
-    tests.write_text(f"{tests.read_text()}\n\n{test}")
+    tests.write_text(f"{tests.read_text()}\n\n{test}{OF_SUMS}")
     installed = environment.install_project(project)
     said = installed.run_module("pytest", tests, "-k", "two_numbers", cwd=project)
-    assert "1 passed" in said
+    assert "2 passed" in said
 
 
 def test_a_page_of_another_site_can_neither_read_nor_write(service: Service) -> None:
