@@ -1,15 +1,16 @@
 """The emitted MCP server, as clients meet it: installed, used, killed, restarted."""
 
 import asyncio
+import contextlib
 import functools
 import json
 import os
 import re
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,6 +249,8 @@ def test_a_client_gets_resources_a_prompt_and_progress(
             assert json.loads(shown.text) == COMMAND
             with pytest.raises(MCPError, match="Server 's77' not found"):
                 await client.read_resource("registry://servers/s77")
+            with pytest.raises(MCPError, match="Missing required arguments"):
+                await client.get_prompt("review_server", {})
             (asked,) = (await client.get_prompt("review_server", {"name": "s7"})).messages
             assert isinstance(asked.content, TextContent)
             assert "'s7'" in asked.content.text
@@ -384,26 +387,69 @@ def test_the_inspector_finds_no_fault_with_the_tools(client_configuration: Path)
     assert len(listed["tools"]) == 5
 
 
+@contextlib.contextmanager
+def added_tools(project: Path, number: int = 1) -> Iterator[Path]:
+    """Add the README's tool this often, under different names, and its test to the project."""
+    shown = re.findall(r"```py\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    assert len(shown) == 3, "the README shows a tool, its addition to the server, and its test"
+    tool, addition, test = shown
+    result, function = tool.split("\n\n\ndef ")
+    names = ["count_words", *(f"count_words_{n}" for n in range(1, number))]
+    functions = [f"def {function.replace('count_words', name, 1)}" for name in names]
+    additions = [addition.replace("count_words", name) for name in names]
+    files = module, tests = project / "src/registrar/server.py", project / "tests/test_server.py"
+    before = [file.read_text() for file in files]
+    changed = before[0]
+    for place, text in {
+        "    return server\n": "".join(additions),
+        "def _describe(": "\n\n".join([f"{result}\n", *functions, ""]),
+    }.items():
+        assert changed.count(place) == 1
+        changed = changed.replace(place, text + place)
+    module.write_text(changed)
+    tests.write_text(f"{before[1]}\n\n{test}")
+    try:
+        yield module
+    finally:
+        for file, text in zip(files, before, strict=True):
+            file.write_text(text)
+
+
 def test_a_tool_added_as_the_readme_shows_passes_the_tests_and_answers_the_inspector(
     project: Path, client_configuration: Path
 ) -> None:
-    shown = re.findall(r"```py\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
-    assert len(shown) == 2, "the README shows a tool and its test"
-    tool, test = shown
-    module, tests = project / "src/registrar/server.py", project / "tests/test_server.py"
-    unchanged, tests_before = module.read_text(), tests.read_text()
-    place = "def _add_tools(server: MCPServer, registry: ServerRegistry) -> None:\n"
-    assert place in unchanged
-    module.write_text(unchanged.replace(place, place + textwrap.indent(tool, "    ") + "\n"))
-    tests.write_text(f"{tests_before}\n\n{test}")
-    try:
-        run(UV, "run", "pytest", tests, module, cwd=project)
-        options = ("--tool-name", "count_words", "--tool-arg", "text=one two three")
-        counted = inspect(client_configuration, "--method", "tools/call", *options)
-        assert counted["structuredContent"] == {"result": 3}
-    finally:
-        module.write_text(unchanged)
-        tests.write_text(tests_before)
+    readme = (project / "README.md").read_text()
+    call_shown = re.search(r"--method (tools/call) (--tool-name count_words .*)", readme)
+    assert call_shown
+    with added_tools(project) as module:
+        run(UV, "run", "pytest", project / "tests/test_server.py", module, cwd=project)
+        arguments = shlex.split(call_shown[2].replace("one two three", "one two threefold"))
+        counted = inspect(client_configuration, "--method", call_shown[1], *arguments)
+        assert counted["structuredContent"] == {"words": 3, "long": 1}
+        refused = [*arguments[:-1], "length=0"]
+        assert inspect(client_configuration, "--method", "tools/call", *refused, status=5)[
+            "isError"
+        ]
+        module.write_text(module.read_text().replace('"Count words", annotations=READS', '"Count"'))
+        tested = run(UV, "run", "pytest", "tests/test_server.py", cwd=project, check=False)
+        assert "count_words: pass annotations to add_tool(), such as READS" in tested.stdout
+
+
+def test_any_number_of_tools_keeps_to_the_style(project: Path) -> None:
+    with added_tools(project, number=20):
+        for command in (("check",), ("format", "--check")):
+            run(sys.executable, "-m", "ruff", *command, "src", "tests", cwd=project)
+
+
+def test_no_command_lets_npx_choose_an_old_inspector(project: Path) -> None:
+    named = [
+        each
+        for file in project.rglob("*.*")
+        if file.suffix in (".md", ".py")
+        for each in re.findall(r"npx @modelcontextprotocol/\S+", file.read_text())
+    ]
+    assert len(named) > 5
+    assert set(named) == {"npx @modelcontextprotocol/inspector@latest"}
 
 
 def test_the_inspector_uses_it_by_the_configuration_of_the_readme(
