@@ -341,6 +341,14 @@ def test_the_readme_names_the_code_that_a_user_replaces(shared: Path) -> None:
     assert named >= {"work", "self.commands", "submit_by_command", "registry.py"}
 
 
+def test_the_readme_and_the_help_say_how_long_an_id_prevents_a_second_run(shared: Path) -> None:
+    project = render_once(shared, project_type="daemon")
+    for name in ("README.md", "src/sample/commands.py"):
+        assert "runs once, while its job is remembered" in (
+            (project / name).read_text().replace("run once", "runs once")
+        )
+
+
 # Every line of the block must be a setting, with its default.
 COMPARE = """
 import sys
