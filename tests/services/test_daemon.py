@@ -314,6 +314,7 @@ def test_the_readme_lets_a_job_survive_a_kill(
 
     readme = (project / "README.md").read_text()
     section = readme.partition("### Watch a job survive\n")[2].partition("\n### ")[0]
+    assert "after the docstring of `work()`" in section, "as above; before it, ruff refuses it"
     kill, wait = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
     with start() as killed:
         follow(kill)
@@ -321,6 +322,31 @@ def test_the_readme_lets_a_job_survive_a_kill(
     with start() as process:
         follow(wait)
         process.terminate()
+
+
+def test_the_readme_names_the_code_that_a_user_replaces(shared: Path) -> None:
+    projects = [
+        render_once(shared, project_type="daemon", include_example=example)
+        for example in (True, False)
+    ]
+    with_example, without = [
+        {*re.findall(r"^(?:def )?(\w+)(?:\(| = )", file.read_text(), re.MULTILINE)}
+        for file in (project / "src/sample/commands.py" for project in projects)
+    ]
+    readme = (projects[0] / "README.md").read_text()
+    section = readme.partition("### Replace the work with your own\n")[2].partition("\n`--json`")[0]
+    named = {*re.findall(r"`([\w.]+)(?:\(\))?`", section)}
+    of_the_registry = {"Name", "add", "get", "list_names", "remove", "_parse_server"}
+    assert with_example - without - of_the_registry <= named
+    assert named >= {"work", "self.commands", "submit_by_command", "registry.py"}
+
+
+def test_the_readme_and_the_help_say_how_long_an_id_prevents_a_second_run(shared: Path) -> None:
+    project = render_once(shared, project_type="daemon")
+    for name in ("README.md", "src/sample/commands.py"):
+        assert "runs once, while its job is remembered" in (
+            (project / name).read_text().replace("run once", "runs once")
+        )
 
 
 # Every line of the block must be a setting, with its default.
