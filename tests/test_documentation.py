@@ -73,17 +73,21 @@ WRONG = {
 }
 
 
+def run_blocks(project: Path) -> str:
+    """Test the pages of a project without its configuration, which needs more plugins."""
+    options = ("-q", "-p", "no:cacheprovider", "-c", os.devnull)
+    path = {"PYTHONPATH": str(project / "src")}
+    command = (sys.executable, "-m", "pytest", *options, "tests/test_guides.py")
+    return run(*command, cwd=project, env=path, check=False).stdout
+
+
 def test_a_wrong_output_fails_with_its_line_and_the_real_output(tmp_path: Path) -> None:
     project = render(tmp_path / "sample", **nothing("library", include_docs=True))
     pages = project / "user-docs"
     for name, block in {"right": RIGHT, **{name: each[0] for name, each in WRONG.items()}}.items():
         (pages / f"{name}.md").write_text(f"# Page\n\n```python\n{block}```\n")
     (pages / "uncaught.md").write_text("```python\n\n1 / 0\n```\n")
-    # Without the configuration of the project, which needs more plugins.
-    options = ("-q", "-p", "no:cacheprovider", "-c", os.devnull)
-    path = {"PYTHONPATH": str(project / "src")}
-    command = (sys.executable, "-m", "pytest", *options, "tests/test_guides.py")
-    said = run(*command, cwd=project, env=path, check=False).stdout
+    said = run_blocks(project)
     for name, (_, line, shown, real) in WRONG.items():
         expected = (
             f"{name}.md:{line}: the page shows\n# > {shown}\nbut this is printed:\n# > {real}"
@@ -91,6 +95,37 @@ def test_a_wrong_output_fails_with_its_line_and_the_real_output(tmp_path: Path) 
         assert expected in said, said
     assert "uncaught.md:3: ZeroDivisionError" in said
     assert f"{len(WRONG) + 1} failed" in said
+
+
+RUN = ['```python title="a.py"', '```python hl_lines="1"', "```python ", "``` python", "~~~python"]
+REFUSED = [
+    "```python3",
+    "```{.python}",
+    "```{ .python .x }",
+    "```Python",
+    "```{.py}",
+    "> ```python",
+]
+LEFT_OUT = ["```py", '```py title="a.py"', "```pycon", "```{.yaml}", "````md\n```python"]
+
+
+def test_a_python_block_is_run_or_refused_with_a_way_out(tmp_path: Path) -> None:
+    project = render(tmp_path / "sample", **nothing("library", include_docs=True))
+    pages = project / "user-docs"
+    for number, start in enumerate([*RUN, *REFUSED, *LEFT_OUT]):
+        prefix, end = re.findall(r"^(\W*?)([`~]{3,})", start)[0]
+        (pages / f"page{number}.md").write_text(f"# P\n\n{start}\n{prefix}1 / 0\n{prefix}{end}\n")
+    (pages / "open.md").write_text("# P\n\n    ```python\n    1 / 0\n  ```\n")
+    said = run_blocks(project)
+    for number in range(len(RUN)):
+        assert f"page{number}.md:4: ZeroDivisionError" in said, said
+    for number, start in enumerate(REFUSED, len(RUN)):
+        info = start.strip("> `")
+        assert f"page{number}.md:3: the block {info!r} is not run: begin it with ```py" in said, (
+            said
+        )
+    assert "open.md:3: the block 'python' is not closed: end it with ``` in the same col" in said
+    assert f"{len(RUN + REFUSED) + 1} failed" in said
 
 
 def test_the_links_of_the_readme_work_on_pypi(tmp_path: Path) -> None:
@@ -101,3 +136,6 @@ def test_the_links_of_the_readme_work_on_pypi(tmp_path: Path) -> None:
     assert [link for link in links if not link.startswith("https://")] == []
     assert {"LICENSE", "CONTRIBUTING.md"} <= {*own}
     assert [name for name in own if not (project / name).is_file()] == []
+    assert "repository_owner=" not in (project / "CONTRIBUTING.md").read_text()
+    without = render(tmp_path / "without", **everything("cli_tool", repository_owner=""))
+    assert "--data repository_owner=NAME" in (without / "CONTRIBUTING.md").read_text()

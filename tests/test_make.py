@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ProjectEnvironment, commit_all, render
+from answers import SERVICES, everything
+from support import ProjectEnvironment, commit_all, render, run
 
 # It stands for uv: it notes each command, and runs git and Python only.
 UV = f"""\
@@ -95,6 +96,14 @@ def test_the_quick_check_runs_the_pages_if_one_has_changed(desk: Desk) -> None:
     assert desk.run("make quick TESTS=tests/x.py")[2][-1] == "run pytest tests/x.py"
 
 
+@pytest.mark.parametrize("kind", ["cli_tool", "library", *SERVICES])
+def test_the_list_of_the_commands_fits_a_terminal(kind: str, tmp_path: Path) -> None:
+    project = render(tmp_path / "sample", **everything(kind))
+    lines = run("make", "help", cwd=project).stdout.splitlines()
+    assert len(lines) > 5
+    assert [line for line in lines if len(line) > 80] == []
+
+
 def test_a_release_has_every_file_of_the_folder(desk: Desk) -> None:
     commit_all(desk.project)
     (desk.project / "src/sample/billing.py").write_text('"""New, and not yet known to git."""\n')
@@ -132,7 +141,7 @@ def test_a_module_is_documented_as_contributing_says(
     environment: ProjectEnvironment, tmp_path: Path
 ) -> None:
     project = render(tmp_path / "sample", project_type="cli_tool")
-    section = (project / "CONTRIBUTING.md").read_text().partition("## Document a module")[2]
+    section = (project / "CONTRIBUTING.md").read_text().partition("## Documentation")[2]
     page, folder, line = (
         re.search(rf"`({each})`", section) for each in (r"\w+\.md", "user-docs/.*?/", "- .*?")
     )
@@ -142,7 +151,8 @@ def test_a_module_is_documented_as_contributing_says(
     assert line
     assert text
     (project / "src/sample/billing.py").write_text(
-        '"""Bills."""\n\n\ndef bill() -> int:\n    """Return an amount."""\n    return 1\n'
+        '"""Bills."""\n\n\ndef bill() -> int:\n    """Return an amount."""\n    return _bill()\n'
+        '\n\ndef _bill() -> int:\n    """Count."""\n    return 1\n'
     )
     (project / folder[1] / page[1]).write_text(text[1])
     configuration = project / "mkdocs.yml"
@@ -151,8 +161,14 @@ def test_a_module_is_documented_as_contributing_says(
     rest = after.partition("\n")[2]
     configuration.write_text(f"{before}{mark}\n  {line[1]}\n{rest}")
     environment.run("mkdocs", "build", "--strict", cwd=project)
-    assert "Return an amount." in (project / "site/reference/api/billing/index.html").read_text()
+    built = (project / "site/reference/api/billing/index.html").read_text()
+    assert "Return an amount." in built
+    assert re.findall(r'<h[1-6] id="([^"]+)"', built) == ["billing", "sample.billing.bill"]
+    assert "sample.billing._bill" not in built
     # The first page shows the use that the README describes.
     first = re.sub(r"<[^>]+>", "", (project / "site/index.html").read_text())
     assert "sample add search" in first
     assert "8&lt;" not in first
+    # The successor of Material for MkDocs takes the same commands.
+    assert "Zensical" in section
+    assert "--dev-addr" in environment.run("zensical", "serve", "--help", cwd=project)

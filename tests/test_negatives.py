@@ -246,16 +246,24 @@ def test_the_tests_of_the_project_run_without_those_of_the_template(
     project: Path, installed: Environment
 ) -> None:
     path = {"PYTHONPATH": str(project / "src")}
+    (project / "user-docs/how-to/ours.md").write_text("# Ours\n\n```python\n```\n")
 
     def collect(marker: str) -> set[str]:
         options = ("-q", "--collect-only", "-m", marker)
         listed = installed.run_module("pytest", *options, cwd=project, env=path)
-        return {line.split("::")[0] for line in listed.splitlines() if "::" in line}
+        return {
+            line if "guides" in line else line.split("::")[0]
+            for line in listed.splitlines()
+            if "::" in line
+        }
 
     of_template, own = collect("template"), collect("not template")
     assert {name for name in own if "utils" in name} == set()
     assert {"tests/test_cli.py", "tests/test_registry.py", "src/sample/registry.py"} <= own
-    assert {"tests/test_guides.py", "tests/utils/test_errors.py"} <= of_template
+    assert "tests/utils/test_errors.py" in of_template
+    page = "tests/test_guides.py::test_the_python_blocks_of_a_page_run_in_order[{}]".format
+    assert {page("README"), page("ours")} <= own
+    assert {page("python-patterns"), page("use-input-validation")} <= of_template
     assert "src/sample/utils/errors.py" in of_template
     assert own & of_template == set()
 
