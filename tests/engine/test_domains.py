@@ -167,6 +167,14 @@ def test_the_emitted_test_of_purity_names_each_fault(planted: Path) -> None:
     assert "assert" not in done.stdout
 
 
+def test_the_tests_that_check_domains_run_with_those_of_the_owner(stage: Path) -> None:
+    chosen = ("-m", "not template", "--collect-only")
+    done = run_tests(stage, "tests/utils", "tests/server", *chosen)
+    assert "test_purity.py" in done.stdout
+    assert "test_determinism.py" in done.stdout
+    assert "test_framing.py" not in done.stdout
+
+
 UNSTABLE = {
     "random": ("import random", "return Acted(str(random.random()))"),
     "uuid4": ("from uuid import uuid4", "return Acted(str(uuid4()))"),
