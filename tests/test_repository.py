@@ -112,7 +112,7 @@ def test_the_utilities_together_stay_within_their_limit_of_lines(tmp_path: Path)
 
 # For a whole package, without the packages that have a limit of their own: a file is split where
 # a concept ends, not where a limit does. The server includes its example and its test tools.
-LIMITS = {"state": 2250, "state/typed": 4150, "state/shared": 2050, "server": 4100, "live": 2100}
+LIMITS = {"state": 2250, "state/typed": 4150, "state/shared": 2050, "server": 4120, "live": 2100}
 
 
 @pytest.mark.parametrize("package", LIMITS)

@@ -70,12 +70,20 @@ def write(module: Path, source: str) -> None:
 
 
 def run_test(project: Path, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return run_tests(project, f"tests/server/{name}.py", *more)
+
+
+def run_tests(project: Path, *places: str) -> subprocess.CompletedProcess[str]:
     # Without the configuration of the project, which needs plugins.
-    options = ["-c", os.devnull, "--rootdir", ".", "--import-mode=importlib", "-vv", *more]
+    options = ["-c", os.devnull, "--rootdir", ".", "--import-mode=importlib", "-vv"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, f"tests/server/{name}.py"],
+        [sys.executable, "-m", "pytest", *options, *places],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": "src", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(project / "src"),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -118,7 +126,7 @@ def act(project: Project, command: Act, context: Context) -> Acted:
 IMPURE = {
     "inside": ("", "import time; return Acted(str(time.time()))", "imports time"),
     "submodule": ("from os import path", "return Acted(path.sep)", "imports os"),
-    "helper": ("from ...helping import now", "return Acted(now())", "helping:3: imports time"),
+    "helper": ("from ...helping import now", "return Acted(now())", "helping.py:3: imports time"),
     "chance": ("import random", "return Acted(str(random.random()))", "imports random"),
     "unique": ("from uuid import uuid4", "return Acted(str(uuid4()))", "imports uuid"),
     "clock": (
@@ -136,7 +144,7 @@ IMPURE = {
     ),
     "thread": ("from threading import Lock", "return Acted(str(Lock()))", "imports threading"),
     "waiting": ("", "async def inner() -> None: ...\n    return Acted('')", "asynchronous"),
-    "sideways": ("from . import notes", "return Acted(notes.read())", "notes:2: uses input()"),
+    "sideways": ("from . import notes", "return Acted(notes.read())", "notes.py:2: uses input()"),
     "server": ("from ..address import Address", "return Acted(str(Address))", "imports"),
 }
 
@@ -156,6 +164,15 @@ def test_the_emitted_test_of_purity_names_each_fault(planted: Path) -> None:
         lines = [line for line in done.stdout.splitlines() if fault in line]
         shown = "address" if name == "server" else fault.partition(":")[0]
         assert any(name in line or shown in line for line in lines), (name, done.stdout)
+    assert "assert" not in done.stdout
+
+
+def test_the_tests_that_check_domains_run_with_those_of_the_owner(stage: Path) -> None:
+    chosen = ("-m", "not template", "--collect-only")
+    done = run_tests(stage, "tests/utils", "tests/server", *chosen)
+    assert "test_purity.py" in done.stdout
+    assert "test_determinism.py" in done.stdout
+    assert "test_framing.py" not in done.stdout
 
 
 UNSTABLE = {
@@ -215,6 +232,36 @@ def test_the_domain_of_the_guide_passes_and_fails_with_chance_in_it(planted: Pat
         done = run_test(planted, f"test_{name}", "--exitfirst")
         assert done.returncode == 1
         assert fault in done.stdout
+
+
+@pytest.mark.parametrize("include_example", [True, False])
+def test_the_example_is_removed_as_the_guide_says(include_example: bool, tmp_path: Path) -> None:
+    project = emitted(tmp_path / "own", include_example=include_example)
+    guide = (project / "user-docs/how-to/add-a-domain.md").read_text()
+    section = guide.partition("## Replace the example")[2]
+    [deleted] = re.findall(r"(?s)^1\. Delete (.*?) `history\.py`", section, re.MULTILINE)
+    files = [Path(name).name for name in re.findall(r"`([\w/]+\.py)`", deleted)]
+    assert len(files) == (7 if include_example else 2)
+    places = (project / f"src/{PACKAGE}/server/domains", project / "tests/server/domains")
+    for name in files:
+        [file] = [place / name for place in places if (place / name).exists()]
+        file.unlink()
+    listing = places[0] / "__init__.py"
+    text = re.sub(r"from \. import .*\n", "", listing.read_text())
+    listing.write_text(re.sub(r"= \[.*\]", "= []", text, flags=re.DOTALL))
+    model = places[0].with_name("model.py")
+    head, mark, tail = model.read_text().partition("class Project(")
+    head = re.sub(r"(?ms)^(from \w|@dataclass|class ).*?(?=^from \.|\Z)", "", head)
+    head = head.replace("State, field", "State")
+    tail = re.sub(r"(?m)^    \w+: .*\n", "", tail)
+    model.write_text(f"{head}\n\n{mark}{tail}")
+
+    ruff = Path(sys.executable).with_name("ruff")
+    for command in (("format",), ("check",)):
+        run(ruff, *command, cwd=project)
+    run(sys.executable, "-m", "mypy", "src", "tests/server", "tests/test_guides.py", cwd=project)
+    done = run_tests(project, "tests/server", "tests/test_guides.py", f"src/{PACKAGE}/server")
+    assert done.returncode == 0, done.stdout
 
 
 def view_of(machine: Any) -> bytes:
@@ -439,6 +486,6 @@ def spoil(payload: dict[str, Any], random: Random) -> None:
         case 0:
             payload.pop(name, None)
         case 1:
-            payload[name] = random.choice([[], {}, "text", -1.5, None, [1, 2], ["a", 1]])
+            payload[name] = random.choice([[], {}, "text", True, -1.5, None, [1, 2], ["a", 1]])
         case _:
             payload["more"] = 1

@@ -326,7 +326,7 @@ def test_two_servers_on_one_place_are_one_too_many(desk: Desk, tmp_path: Path) -
 
 def test_without_a_server_a_client_says_so(desk: Desk) -> None:
     for command in (("send", "project.list"), ("status",), ("watch",)):
-        assert "sample serve" in desk.run(*command, status=3)
+        assert "`python -m sample serve`" in desk.run(*command, status=3)
 
 
 def test_a_damaged_journal_stays_untouched_until_a_new_one_is_wanted(desk: Desk) -> None:

@@ -29,6 +29,7 @@ _FINAL = ("taken_over", "forbidden", "unsupported_version")
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _HELLO = "hello"
 _ENDED = "The server has ended"
+_START = f"`python -m {__name__.removesuffix('.server.client')} serve`"
 # Those that `Event` has too.
 _EVENT_MEMBERS = ("id", "domain", "command", "payload", "correlation_id", "source", "timestamp")
 # Above the number of every event of an entry.
@@ -468,7 +469,7 @@ class Client:
             if link.fault:
                 raise link.fault from None
             reason = str(error) or f"no answer within {Limits.hello_seconds:g} seconds"
-            raise ConnectionError(f"No server answers ({reason}): start one") from error
+            raise ConnectionError(f"No server answers ({reason}): start one, {_START}") from error
         return link
 
     def _hello(self) -> dict[str, Any]:

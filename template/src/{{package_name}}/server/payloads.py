@@ -100,14 +100,18 @@ class MessageType:
         self._wire_names = {name: bare for name, bare in renamed.items() if name != bare}
         self._field_names = {bare: name for name, bare in self._wire_names.items()}
 
-    def decode(self, payload: object) -> Any:
+    def decode(self, payload: object, *, from_client: bool = True) -> Any:
         """Return the object that a payload stands for.
+
+        Args:
+            payload: The payload.
+            from_client: Whether a client has written it, so that a bool is not a number.
 
         Raises:
             Refused: `invalid_payload`, with the path to the wrong member.
         """
         try:
-            context = LoadContext(stored=True, encoded=True, closed=True)
+            context = LoadContext(stored=True, encoded=True, closed=True, from_client=from_client)
             return self.handler.validate(self._rename(payload), context)
         except TypeMismatchError as error:
             steps = [*reversed(error.path)]

@@ -81,18 +81,23 @@ def view_unshared(state: State) -> View:
     return form
 
 
-def from_view(handler: TypeHandler, form: object) -> Any:
+def from_view(handler: TypeHandler, form: object, *, from_client: bool = False) -> Any:
     """Return the value that JSON stands for, as a state keeps it.
 
     States in it are complete, and their effects run after the change in progress. A payload
     may stand for a state too.
+
+    Args:
+        handler: The handler of the type.
+        form: The JSON.
+        from_client: Whether a client has written it, so that a bool is not a number.
 
     Raises:
         TypeMismatchError: The JSON does not stand for a value of the type.
         HydrationError: A payload in it does not fit its class.
         StateVersionError: A payload in it is newer than its class.
     """
-    context = LoadContext(stored=True, encoded=True)
+    context = LoadContext(stored=True, encoded=True, from_client=from_client)
     with finishing_states(context):
         return parse(handler, form, context)
 
@@ -176,23 +181,25 @@ def step_of(handler: TypeHandler, key: object) -> str | int:
     return form if is_number else _name_of(handler, form)
 
 
-def key_of(handler: TypeHandler, step: str | int) -> object:
+def key_of(handler: TypeHandler, step: str | int, *, from_client: bool = False) -> object:
     """Return the dict key that a step of a path, or a name in a view, stands for.
 
     Args:
         handler: The handler of the keys.
         step: The JSON of the key, or the text of it.
+        from_client: Whether a client has written it, so that a bool is not a number.
 
     Raises:
         TypeMismatchError: It does not stand for a key of the type.
     """
     form = _from_text(step) if isinstance(step, str) and handler.json_types != _TEXT else step
+    context = LoadContext(stored=True, encoded=True, from_client=from_client)
     try:
-        return handler.validate(form, LoadContext(stored=True, encoded=True))
+        return handler.validate(form, context)
     except TypeMismatchError:
         if form is step:
             raise
-        return handler.validate(step, LoadContext(stored=True, encoded=True))
+        return handler.validate(step, context)
 
 
 def _name_of(handler: TypeHandler, form: object) -> str:

@@ -81,6 +81,7 @@ class LoadContext:
         exact: Whether nothing but the codec has written the values, so that one that fits
             two members of a union was written by another declaration.
         closed: Whether a dataclass rejects names that it does not declare.
+        from_client: Whether a client has written the values: in JSON, a bool is not a number.
         states: The states in it, inner ones first.
         outdated: Whether something was migrated or dropped, so that the payload holds more.
     """
@@ -91,12 +92,14 @@ class LoadContext:
         stored: bool = False,
         encoded: bool = False,
         closed: bool = False,
+        from_client: bool = False,
         copies: bool | None = None,
     ) -> None:
         self.stored = stored
         self.copies = stored if copies is None else copies
         self.encoded = encoded
         self.closed = closed
+        self.from_client = from_client
         self.exact: bool = encoded
         self.states: list[StateBase] = []
         self.outdated = False
@@ -105,6 +108,12 @@ class LoadContext:
     def of_payload(cls, payload: object) -> Self:
         """Return the context of a payload."""
         return cls(stored=True, encoded=isinstance(payload, EncodedPayload))
+
+    def apart(self) -> Self:
+        """Return a context of the same circumstances, without side results."""
+        other = copy.copy(self)
+        other.states, other.outdated = [], False
+        return other
 
     def merge(self, other: "LoadContext") -> None:
         """Add the side results of a validation of a part."""
@@ -185,7 +194,8 @@ class TypeHandler(ABC):
         self, keys: Iterable[object], values: Iterable[object], context: LoadContext
     ) -> Iterable[object]:
         """Return the values under some keys as a state keeps them."""
-        if self.all_valid_unchanged(values):
+        may_be_wrong = context.from_client and bool in map(type, values)
+        if not may_be_wrong and self.all_valid_unchanged(values):
             return values
         return convert(zip(keys, values, strict=True), lambda value: self.validate(value, context))
 
@@ -237,19 +247,20 @@ class Scalar(TypeHandler):
     def __init__(self, types: Iterable[type]) -> None:
         given = [*types]
         self.name = " | ".join("None" if each is type(None) else each.__name__ for each in given)
-        # As for type checkers: a bool is an int, and an int is accepted as a float.
-        narrower: dict[type, list[type]] = {float: [int, bool], int: [bool]}
-        more = [each for wide in given for each in narrower.get(wide, [])]
-        self.types = self.json_types = frozenset(given + more)
+        # As for type checkers: an int is accepted as a float, and a bool is an int.
+        self._client_types = frozenset(given + [int] * (float in given))
+        more = [bool] * (int in self._client_types)
+        self.types = self.json_types = self._client_types | frozenset(more)
         self._names = [each.__name__ for each in self.types]
 
     def validate(self, value: object, context: LoadContext) -> object:
         """Return the value."""
-        if type(value) in self.types:
+        types = self._client_types if context.from_client else self.types
+        if type(value) in types:
             return value
-        if context.stored and float in self.types and (number := _to_number(value)):
+        if context.stored and float in types and (number := _to_number(value)):
             return number
-        if context.stored and type(found := untag(value, *self._names)) in self.types:
+        if context.stored and type(found := untag(value, *self._names)) in types:
             return found
         self.reject(value)
 

@@ -258,7 +258,7 @@ class Union(TypeHandler):
 
     def _validate_drained(self, value: object, context: LoadContext) -> object:
         # A value that should have a tag and has none was drained, and is not JSON.
-        plain = LoadContext(copies=context.copies)
+        plain = LoadContext(copies=context.copies, from_client=context.from_client)
         members = [*self.parts]
         if context.stored and tag_of(value) is not None:  # then it is a dict of the user
             members = sorted(members, key=lambda member: dict not in member.json_types)
@@ -282,7 +282,7 @@ class Union(TypeHandler):
             return members[0].validate(value, context)
 
         def read(member: TypeHandler) -> tuple[object, LoadContext]:
-            part = LoadContext(stored=True, encoded=True)
+            part = context.apart()
             try:
                 return member.validate(value, part), part
             except ValueError as error:  # it may be the payload of another class
