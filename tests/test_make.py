@@ -99,7 +99,7 @@ def test_the_quick_check_runs_the_pages_if_one_has_changed(desk: Desk) -> None:
 @pytest.mark.parametrize("kind", ["cli_tool", "library", *SERVICES])
 def test_the_list_of_the_commands_fits_a_terminal(kind: str, tmp_path: Path) -> None:
     project = render(tmp_path / "sample", **everything(kind))
-    lines = run("make", "help", cwd=project).stdout.splitlines()
+    lines = run("make", "--no-print-directory", "help", cwd=project).stdout.splitlines()
     assert len(lines) > 5
     assert [line for line in lines if len(line) > 80] == []
 

@@ -83,11 +83,8 @@ def test_an_update_brings_a_fix_and_keeps_every_edit(template: Path, tmp_path: P
         ),
         "README.md": ("# sample\n", "# sample\n\nMine.\n"),
         "mkdocs.yml": (
-            "  # Add your pages below this line: an update does not change them.\n",
-            (
-                "  # Add your pages below this line: an update does not change them.\n"
-                "  - Mine: mine.md\n"
-            ),
+            "an update does not change them. See CONTRIBUTING.\n",
+            "an update does not change them. See CONTRIBUTING.\n  - Mine: mine.md\n",
         ),
         "tests/test_cli.py": ("SEARCH = ", "# Mine.\nSEARCH = "),
     }
@@ -213,7 +210,7 @@ def test_a_feature_added_later_leaves_own_dependencies_and_pages_alone(
     mark = "    # Your own: an update keeps all lines below this one.\n"
     pyproject = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(pyproject.replace(mark, mark + '    "anyio>=4",\n', 1))
-    mark = "  # Add your pages below this line: an update does not change them.\n"
+    mark = "  # Add your pages below this line: an update does not change them. See CONTRIBUTING.\n"
     edit(project / "mkdocs.yml", mark, f"{mark}  - Mine: index.md\n")
     commit_all(project, "Edit")
     update(project, include_persistence_helpers=True, include_example=True)
