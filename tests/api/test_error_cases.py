@@ -240,7 +240,7 @@ def test_every_message_is_one_line(message: str) -> None:
 
 
 def test_an_error_can_be_copied_with_its_notes_and_nothing_shared() -> None:
-    class QuotaError(AppError):  # type: ignore[misc]
+    class QuotaError(AppError):  # type: ignore[misc]  # rendered for the run
         code = "quota_exceeded"
 
         def __init__(self, limit: int) -> None:

@@ -197,7 +197,7 @@ class Timeline:
         self.view = import_module(f"{typed}._view").view
         mirror = self.mirror = {"board": self.view(self.board)}
 
-        class Mirror(import_module(f"{typed}._capture").Capture):  # type: ignore[misc]
+        class Mirror(import_module(f"{typed}._capture").Capture):  # type: ignore[misc]  # rendered for the run
             def finish(self, block: Any) -> None:
                 for operation in block.operations:
                     note(operation)
