@@ -4,7 +4,12 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+# Seconds for whatever comes at last, on a busy machine too: Python in a page, another attempt.
+PATIENCE = 60.0
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @contextlib.contextmanager

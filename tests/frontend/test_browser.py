@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from chromium import PATIENCE
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 from services.test_web_service import Service
 from stores.redis_server import RedisServer
@@ -22,8 +23,6 @@ pytestmark = pytest.mark.needs("chromium", "redis-server")
 
 KEY = "sample-dashboard-state"
 DAY = 86_400_000
-# For whatever waits until a connection is tried again.
-PATIENT = 30_000
 
 
 def open_dashboard(device: BrowserContext, service: Service, status: str = "Synchronized") -> Page:
@@ -35,7 +34,7 @@ def open_dashboard(device: BrowserContext, service: Service, status: str = "Sync
 
 def expect_status(page: Page, status: str) -> None:
     banner = page.get_by_role("banner")
-    expect(banner.get_by_role("status")).to_contain_text(status, timeout=PATIENT)
+    expect(banner.get_by_role("status")).to_contain_text(status)
 
 
 def project_of(page: Page) -> Locator:
@@ -46,7 +45,7 @@ def choose(page: Page, project: str) -> None:
     project_of(page).select_option(project)
 
 
-def expect_project(page: Page, project: str, timeout: float = 5000) -> None:
+def expect_project(page: Page, project: str, timeout: float | None = None) -> None:
     expect(project_of(page)).to_have_value(project, timeout=timeout)
 
 
@@ -85,7 +84,7 @@ def saved_state(service: Service) -> dict[str, Any]:
     return answer.json() if answer.status_code == 200 else {}
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = PATIENT / 1000) -> None:
+def wait_until(reached: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
@@ -339,7 +338,7 @@ def test_changes_without_the_service_are_sent_when_it_is_back(
     service.start()
     expect_status(first, "Synchronized")
     expect_saved_project(service, "Apollo")
-    expect_project(second, "Apollo", timeout=PATIENT)
+    expect_project(second, "Apollo")
 
 
 def test_a_logout_without_the_service_reaches_it_when_it_is_back(
@@ -355,7 +354,7 @@ def test_a_logout_without_the_service_reaches_it_when_it_is_back(
     expect_project(page, "")
     service.start()
     wait_until(lambda: httpx.get(service.url + STATE).status_code == 404)
-    expect_project(other, "", timeout=PATIENT)
+    expect_project(other, "")
     expect_project(page, "")
 
 
@@ -370,7 +369,7 @@ def test_changes_without_redis_are_sent_when_it_is_back(
     finally:
         redis.start()
     expect_saved_project(service, "Apollo")
-    expect_project(second, "Apollo", timeout=PATIENT)
+    expect_project(second, "Apollo")
 
 
 def test_a_page_from_the_back_forward_cache_shows_the_changes_meanwhile(

@@ -46,6 +46,7 @@ class Stage:
         script: The module of the page, in JavaScript.
         functions: The client functions, in Python.
         pyodide: The folder of Pyodide.
+        answers: Whether the server answers from the start.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Stage:
         script: str | None = None,
         functions: dict[str, str] | None = None,
         pyodide: Path | None = None,
+        answers: bool = True,
     ) -> None:
         self.shared = shared or {}
         self.errors: list[str] = []
@@ -67,7 +69,7 @@ class Stage:
         self.entries: list[dict[str, Any]] = []
         self.socket: WebSocketRoute | None = None
         self.sequence = 1
-        self.answers = True
+        self.answers = answers
         config = page_module.PageConfig(
             path="/live",
             shared={name: (marks or {}).get(name, {}) for name in self.shared},

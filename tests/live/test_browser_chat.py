@@ -81,7 +81,7 @@ def test_two_windows_share_the_chat(open_chat: Open) -> None:
     ada.page.get_by_label("Name").fill("Ada")
     ada.page.get_by_label("Message").fill("Hello, <b>Bob</b>")
     ada.page.keyboard.press("Enter")
-    expect(bob.page.locator("li")).to_have_text(["Ada Hello, <b>Bob</b>"], timeout=60_000)
+    expect(bob.page.locator("li")).to_have_text(["Ada Hello, <b>Bob</b>"])
     expect(ada.page.get_by_label("Message")).to_have_value("")
     expect(ada.page.get_by_role("button", name="Send")).to_be_disabled()
     for window in (ada, bob):

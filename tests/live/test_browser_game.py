@@ -49,7 +49,7 @@ def test_points_of_python_in_two_windows_all_count(service: Service, open_window
         window.page.get_by_role("button").click()
     for window in windows:
         # Python is there when it has printed.
-        expect(window.page.locator("pre")).to_have_text("Player 1 scored!", timeout=60_000)
+        expect(window.page.locator("pre")).to_have_text("Player 1 scored!")
         expect(window.page.locator("b")).to_have_text("2")
     with windows[0].line.held(), windows[1].line.held():
         for window in windows:

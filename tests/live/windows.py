@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from chromium import PATIENCE
 from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
 from websockets.sync.client import ClientConnection, connect
 
@@ -17,9 +18,6 @@ from live.stage import LISTENER, run_in
 LOST = "WebSocket connection to"
 # A module in the place of Pyodide that does not become ready.
 NEVER = "export const loadPyodide = () => new Promise(() => {});"
-PATIENCE = 20.0
-
-expect.set_options(timeout=PATIENCE * 1000)
 
 
 class Line:
@@ -108,6 +106,7 @@ class Window:
         self.errors: list[str] = []
         self.line = Line()
         self.page: Page = context.new_page()
+        self.page.set_default_timeout(PATIENCE * 1000)
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.add_init_script(LISTENER)

@@ -111,7 +111,7 @@ export function binder(states) {
     function read(path) {
       let [value, key] = path;
       if (value instanceof Row) track(value, key);
-      // Undefined until the state has its values: elements keep their content.
+      // Undefined before the snapshot: elements keep their content.
       if (key && value[key] === undefined) return;
       for (let depth = 1; depth < path.length; depth++) value = value?.[path[depth]];
       return typeof value === "function" ? null : (value ?? null);
@@ -201,7 +201,7 @@ export function binder(states) {
       listen("input", send);
       listen("compositionend", send);
       listen("blur", force);
-      const options = new MutationObserver(force); // the chosen option may come later
+      const options = new MutationObserver(force); // options may come later
       if (isChoice) options.observe(element, { childList: true, subtree: true });
       stops.push(() => options.disconnect());
     }
@@ -253,7 +253,7 @@ export function binder(states) {
         const list = read(path);
         if (list === undefined) return;
         if (list && !Array.isArray(list)) throw Error(`${text} is not a list`);
-        const old = Map.groupBy(rows, (row) => row.key); // several rows may have equal values
+        const old = Map.groupBy(rows, (row) => row.key); // rows may have equal values
         isMoving = true;
         rows = Array.from(list ?? [], (value, index) => {
           const key = by ? value?.[by] : value;

@@ -35,7 +35,7 @@ async function start() {
   try {
     if (Object.keys(config.functions).length) {
       const { python } = await import("./python.js");
-      Object.assign(handlers, python(config, { states, log }));
+      Object.assign(handlers, python(config, { live, states, log }));
     }
     // Not above: the script imports this module.
     if (config.script) Object.assign(handlers, await import(new URL(config.script, document.baseURI).href));

@@ -15,7 +15,7 @@ const bridge = {
   reverse: (list) => void list.reverse(),
 };
 
-export function python({ functions, pyodide }, { states, log }) {
+export function python({ functions, pyodide }, { live, states, log }) {
   const waiting = [];
   let call = (...given) => {
     if (waiting.length < 100) waiting.push(given);
@@ -25,6 +25,8 @@ export function python({ functions, pyodide }, { states, log }) {
   async function load() {
     const indexURL = new URL(pyodide, location.href).href;
     const { loadPyodide } = await import(`${indexURL}pyodide.mjs`);
+    // Python blocks the page for seconds.
+    await live.ready;
     const show = (write) => (line) => (write(line), log(line));
     const stdout = show(console.log);
     const runtime = await loadPyodide({ indexURL, stdout, stderr: show(console.error) });
