@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from chromium import PATIENCE
 from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -159,7 +160,7 @@ class Stage:
         """Run statements that see the exports of `live.js`."""
         return run_in(self.page, code)
 
-    def wait_until(self, expression: str, seconds: float = 5) -> None:
+    def wait_until(self, expression: str, seconds: float = PATIENCE) -> None:
         """Wait until an expression is true; the page itself must not evaluate any."""
         for _ in range(int(seconds / 0.02)):
             if self.page.evaluate(f"() => !!({expression})"):
